@@ -1,0 +1,45 @@
+//! The vocabulary of Kronika: aggregates, commands, events, the journal and projection traits.
+//!
+//! No I/O, no asynchronous runtime, no driver and no HTTP type: what needs those stands on this crate.
+//! Users depend on the facade `kronika`, which names all of this again.
+
+mod aggregate;
+mod append;
+mod chains;
+mod codec;
+mod command;
+mod decision;
+mod event;
+mod ids;
+mod journal;
+mod projection;
+mod recorded;
+mod stream;
+mod token;
+
+pub use aggregate::{Aggregate, AggregateId, Handle, Outcome};
+pub use append::{
+    APPEND_BYTES_MAX, Append, AppendError, AppendMore, Appended, Codec, Committed,
+    EVENT_BODY_BYTES_MAX, EVENTS_PER_APPEND_MAX, Keyed, Mark, Metadata, NAME_BYTES_MAX, NewEvent,
+    Origin, TAGS_MAX, check_limits,
+};
+pub use chains::Chains;
+pub use codec::{CodecError, decode_json, decode_variant, encode_json, encode_variant};
+pub use command::{Command, Never, Rejection, RejectionKind, Shape, canonical_json, ensure};
+pub use decision::{Context, Decision, Effect, Timer};
+pub use event::{Event, EventKind};
+pub use ids::{
+    AppendId, Epoch, EventId, Incarnation, Loading, PartitionId, Position, SLICES, Slice,
+    SliceRange, Timestamp, Version,
+};
+pub use journal::{
+    AppendBy, BoxFuture, Capabilities, ClaimError, Direction, DynJournal, EventFilter, Journal,
+    Lease, Ownership, PartitionPage, ReadError, ReadPartition, ReadStream, SharedJournal,
+    StreamCursor, StreamPage,
+};
+pub use projection::{
+    About, Column, ColumnValue, Folded, Followed, Follows, Key, Kind, On, Projection, Row, Value,
+};
+pub use recorded::{AppendHeader, RecordedAppend, RecordedEvent};
+pub use stream::{ID_BYTES_MAX, StreamId, StreamIdError, TYPE_BYTES_MAX, check_id, check_type};
+pub use token::{HistoryDiverged, Token, TokenError};

@@ -1,0 +1,2 @@
+//! The runtime.
+mod projections;
