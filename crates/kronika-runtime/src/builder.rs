@@ -1,0 +1,180 @@
+//! Composing a service: one builder names the parts, and the store is one line of it.
+
+use crate::{
+    aggregates::Aggregates,
+    commands::{Commands, DynAggregates},
+    environment::Environment,
+    limits::Limits,
+    ownership::{Ownership, Standing},
+    shard::Common,
+    stats::Counters,
+};
+use kronika_core::{Aggregate, BoxFuture, ClaimError, SharedJournal, Token, check_type};
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex},
+};
+use tokio::sync::watch;
+
+/// A running service: hands out what its parts are spoken to by. Cheap to clone.
+#[derive(Clone)]
+pub struct Kronika {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    journal: SharedJournal,
+    ownership: Arc<Ownership>,
+    /// `Aggregates<A>` by the type of `A`.
+    typed: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    erased: Vec<Arc<dyn DynAggregates>>,
+    stops: Mutex<Vec<Stop>>,
+}
+
+type Stop = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
+type Start = Box<dyn FnOnce(Common) -> Started + Send>;
+
+struct Started {
+    key: TypeId,
+    typed: Box<dyn Any + Send + Sync>,
+    erased: Arc<dyn DynAggregates>,
+    stop: Stop,
+}
+
+/// Names the parts of a service, see [`Kronika::builder`].
+#[must_use = "nothing runs until `start`"]
+pub struct Builder {
+    journal: SharedJournal,
+    aggregates: Vec<(&'static str, Start)>,
+    limits: Limits,
+    environment: Environment,
+}
+
+/// Why a service does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The journal cannot be claimed.
+    #[error("the journal cannot be claimed for writing")]
+    Claim(#[from] ClaimError),
+    /// A name is registered twice, or is no name.
+    #[error("{0}")]
+    Registration(String),
+}
+
+impl Kronika {
+    /// Begins a service on a journal.
+    pub fn builder(journal: SharedJournal) -> Builder {
+        Builder {
+            journal,
+            aggregates: Vec::new(),
+            limits: Limits::default(),
+            environment: Environment::real(),
+        }
+    }
+
+    /// Sends commands to aggregates of a type.
+    ///
+    /// # Panics
+    /// If the type was not registered with the builder.
+    pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
+        let typed = self.inner.typed.get(&TypeId::of::<A>());
+        let typed = typed.and_then(|typed| typed.downcast_ref::<Aggregates<A>>());
+        typed.unwrap_or_else(|| panic!("{} is not registered with this service", A::TYPE)).clone()
+    }
+
+    /// All aggregate types, for routers and tools.
+    pub fn registered(&self) -> &[Arc<dyn DynAggregates>] {
+        &self.inner.erased
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &SharedJournal {
+        &self.inner.journal
+    }
+
+    /// Whether this process may write, as something to watch.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.inner.ownership.standing()
+    }
+
+    /// A token that has seen nothing.
+    pub fn empty_token(&self) -> Token {
+        Token::new(self.inner.journal.incarnation())
+    }
+
+    /// Takes no new commands, answers what was taken, and ends. A second call does nothing.
+    pub async fn stop(&self) {
+        let stops = std::mem::take(&mut *self.inner.stops.lock().expect("nothing panics under it"));
+        for stop in stops {
+            stop().await;
+        }
+    }
+}
+
+impl fmt::Debug for Kronika {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let types: Vec<_> = self.inner.erased.iter().map(|it| it.aggregate_type()).collect();
+        f.debug_struct("Kronika").field("aggregates", &types).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// An aggregate type with its commands.
+    pub fn aggregate<A: Aggregate>(mut self, commands: Commands<A>) -> Self {
+        let start = |common: Common| {
+            let (registered, running) = commands.start(common);
+            Started {
+                key: TypeId::of::<A>(),
+                typed: Box::new(registered.aggregates.clone()),
+                erased: registered,
+                stop: Box::new(|| Box::pin(running.stop())),
+            }
+        };
+        self.aggregates.push((A::TYPE, Box::new(start)));
+        self
+    }
+
+    /// Bounds of the write side.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Time and randomness, for simulations.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Claims the journal and starts every part.
+    pub async fn start(self) -> Result<Kronika, StartError> {
+        let Self { journal, aggregates, limits, environment } = self;
+        for (index, (name, _)) in aggregates.iter().enumerate() {
+            check_type(name).map_err(|error| StartError::Registration(error.to_string()))?;
+            if aggregates[..index].iter().any(|(earlier, _)| earlier == name) {
+                let twice = format!("two aggregate types are named {name}");
+                return Err(StartError::Registration(twice));
+            }
+        }
+        let ownership = Ownership::claim(journal.clone()).await?;
+        let (mut typed, mut erased, mut stops) = (HashMap::new(), Vec::new(), Vec::new());
+        for (_, start) in aggregates {
+            let started = start(Common {
+                journal: journal.clone(),
+                ownership: ownership.clone(),
+                environment: environment.clone(),
+                limits: limits.clone(),
+                counters: Counters::default(),
+                records_bodies: false,
+            });
+            typed.insert(started.key, started.typed);
+            erased.push(started.erased);
+            stops.push(started.stop);
+        }
+        let stops = Mutex::new(stops);
+        Ok(Kronika { inner: Arc::new(Inner { journal, ownership, typed, erased, stops }) })
+    }
+}

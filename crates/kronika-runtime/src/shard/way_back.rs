@@ -1,0 +1,121 @@
+//! The shard's part of the way back: when it begins, and who is told what at its end.
+
+use super::*;
+
+impl<A: Aggregate> Shard<A> {
+    /// Begins the way back once every append in flight of the stream has its result.
+    pub(super) fn recover_if_settled(&mut self, slot: usize) {
+        let resident = self.slots[slot].as_mut().expect("a slot that is spoken of is occupied");
+        if resident.phase != Phase::Broken || resident.in_flight > 0 || resident.asking {
+            return;
+        }
+        resident.phase = Phase::Recovering;
+        Counters::add(&self.common.counters.recoveries, 1);
+        let failed = resident.pending.iter().filter_map(|pending| match &pending.flight {
+            Some(Flight::Failed(id, error)) => Some((*id, error.clone())),
+            _ => None,
+        });
+        let broken = Broken {
+            stream: resident.stream.clone(),
+            epoch: resident.epoch,
+            failed: failed.collect(),
+        };
+        let (common, reporter) = (self.common.clone(), self.reporter.clone());
+        tokio::spawn(async move {
+            let recovery =
+                recover::<A>(&*common.journal, &common.ownership, &common.limits, broken).await;
+            // The state was read after the fence, if there was one: nobody else can have written since.
+            let epoch = common.ownership.epoch();
+            let _ = reporter.send(Report::Recovered { slot, epoch, recovery });
+        });
+    }
+
+    /// Settles what committed and what never will be decided again; decides the rest anew, in order.
+    pub(super) fn recovered(&mut self, slot: usize, epoch: Epoch, recovery: Recovery<A>) {
+        let Recovery { recorded, certain, then } = recovery;
+        let resident = self.resident(slot);
+        let pending = resident.take_pending();
+        let spoiled = resident.spoiled.take();
+        let mut again = VecDeque::new();
+        let mut keys = Vec::new();
+        for Pending { mut work, flight, .. } in pending {
+            let request = work.request();
+            let (key, append) = (request.key, request.append);
+            let settled = match flight {
+                Some(Flight::Failed(id, error)) => match (recorded.get(&id), error) {
+                    (Some(append), _) => {
+                        let mark = append.mark().unwrap_or(self.resident(slot).mark);
+                        Some(Ok((append.version(), Token::of(self.incarnation, mark))))
+                    }
+                    (None, AppendError::UnknownOutcome) if !certain => {
+                        Some(Err(CommandError::UnknownOutcome))
+                    }
+                    (None, AppendError::Unavailable(why)) => {
+                        Some(Err(CommandError::Unavailable(why)))
+                    }
+                    (None, AppendError::TooLarge(what)) => Some(Err(CommandError::TooLarge(what))),
+                    (None, AppendError::Failed(why)) => Some(Err(CommandError::JournalFailed(why))),
+                    (None, _) => None,
+                },
+                Some(Flight::Recorded(committed)) => {
+                    let mark = committed.mark.unwrap_or(self.resident(slot).mark);
+                    Some(Ok((committed.version, Token::of(self.incarnation, mark))))
+                }
+                Some(Flight::Out(_)) => unreachable!("nothing is in flight on the way back"),
+                None => None,
+            };
+            match (settled, &then) {
+                (Some(settled), _) => {
+                    keys.extend(key.map(|key| (key, append.filter(|_| settled.is_ok()))));
+                    self.tally.count(work.settle(settled));
+                }
+                (None, Ok(_)) => again.push_back(work),
+                (None, Err(failure)) => {
+                    keys.extend(key.map(|key| (key, None)));
+                    self.tally.count(work.settle(Err(same(failure))));
+                }
+            }
+        }
+        if let Some(mut work) = spoiled {
+            keys.extend(work.request().key.map(|key| (key, None)));
+            let mark = self.resident(slot).mark;
+            let version = self.resident(slot).durable;
+            self.tally.count(work.settle(Ok((version, Token::of(self.incarnation, mark)))));
+        }
+        match then {
+            Ok(loaded) => self.go_on(slot, epoch, loaded, keys, again),
+            Err(failure) => self.give_up(slot, &failure),
+        }
+    }
+
+    pub(super) fn go_on(
+        &mut self,
+        slot: usize,
+        epoch: Epoch,
+        loaded: Loaded<A>,
+        keys: Vec<(u128, Option<AppendId>)>,
+        again: VecDeque<Box<dyn Work<A>>>,
+    ) {
+        self.install(slot, loaded, epoch);
+        for (key, append) in keys {
+            if let Some(id) = append {
+                self.remember(slot, key, id);
+            }
+            self.free_key(slot, key);
+        }
+        // First those that were decided before, in their order, then what came meanwhile.
+        let backlog = &mut self.resident(slot).backlog;
+        again.into_iter().rev().for_each(|work| backlog.push_front(work));
+        self.drain_backlog(slot);
+    }
+
+    /// The aggregate cannot serve: everything that waits for it is told why, and it is let go.
+    pub(super) fn give_up(&mut self, slot: usize, failure: &Failure) {
+        tracing::warn!(stream = %self.resident(slot).stream, %failure, "an aggregate cannot be served");
+        let mut resident = self.vacate(slot);
+        let twins = mem::take(&mut resident.twins).into_values().flatten();
+        for work in mem::take(&mut resident.backlog).into_iter().chain(twins) {
+            self.tally.count(work.settle(Err(same(failure))));
+        }
+    }
+}

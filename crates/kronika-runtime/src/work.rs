@@ -1,0 +1,255 @@
+//! What a mailbox holds: a command with its answer, its types erased.
+//!
+//! A work is decided as often as needed and settled once. Nothing here knows of journals or queues.
+
+use crate::{
+    error::{CommandError, Failure, widen},
+    receipt::Receipt,
+    request::{CommandOptions, Withdrawal, key_hash},
+};
+use bytes::Bytes;
+use kronika_core::{
+    Aggregate, AppendId, Command, Context, Event, Handle, NewEvent, RecordedAppend, Timer, Token,
+    Version, decode_json, encode_json,
+};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+/// What came of a command: its receipt, or why there is none.
+pub(crate) type Answer<R, E> = Result<Receipt<R>, CommandError<E>>;
+
+/// What the shard needs to know of a work beside its types.
+pub(crate) struct Request {
+    /// Name of the command; `None` for a read.
+    pub command: Option<&'static str>,
+    pub options: CommandOptions,
+    /// Hash of principal and idempotency key.
+    pub key: Option<u128>,
+    pub withdrawal: Option<Withdrawal>,
+    /// The same over all decisions of this work; given when it is first decided.
+    pub append: Option<AppendId>,
+    /// How often it was decided.
+    pub decisions: u32,
+}
+
+impl Request {
+    pub fn new(command: Option<&'static str>, options: CommandOptions) -> Self {
+        let principal = options.origin.principal.as_deref();
+        let key = options.idempotency_key.as_deref().map(|key| key_hash(principal, key));
+        Self { command, options, key, withdrawal: None, append: None, decisions: 0 }
+    }
+}
+
+/// What became of one decision.
+pub(crate) enum Decided {
+    /// To be recorded; without events there is nothing to record but a key.
+    Record { events: Vec<NewEvent>, timers: Vec<Timer> },
+    /// An answer that records nothing: a rejection, a panic in `handle`, a read.
+    Answer,
+    /// The state is not to be trusted: load again, and never decide this one again.
+    Spoiled,
+}
+
+/// How an answer is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Counted {
+    Accepted,
+    Rejected,
+    Failed,
+    Read,
+}
+
+pub(crate) trait Work<A: Aggregate>: Send {
+    fn request(&mut self) -> &mut Request;
+    /// Decides on the state and applies what it decided.
+    fn decide(&mut self, state: &mut A, context: &Context<'_, A>) -> Decided;
+    /// Decides by refusing, for what the runtime itself refuses in turn.
+    fn refuse(&mut self, failure: Failure);
+    /// The reply as JSON, for a command that was accepted.
+    fn reply_json(&self) -> Bytes;
+    /// The command as JSON.
+    fn command_json(&self) -> Bytes;
+    /// Tells the answer that was decided, now that what it saw is durable; or why there is none.
+    fn settle(self: Box<Self>, durable: Result<(Version, Token), Failure>) -> Counted;
+    /// Tells the receipt that was recorded for an earlier sending.
+    fn replay(self: Box<Self>, recorded: &RecordedAppend, token: Token) -> Counted;
+}
+
+/// A typed command on its way.
+pub(crate) struct Sent<A: Handle<C>, C: Command, F> {
+    pub command: C,
+    pub request: Request,
+    pub decided: Option<Result<A::Reply, CommandError<A::Rejection>>>,
+    pub answer: F,
+}
+
+impl<A: Handle<C>, C: Command, F> Work<A> for Sent<A, C, F>
+where
+    F: FnOnce(Answer<A::Reply, A::Rejection>) + Send,
+{
+    fn request(&mut self) -> &mut Request {
+        &mut self.request
+    }
+
+    fn decide(&mut self, state: &mut A, context: &Context<'_, A>) -> Decided {
+        let outcome = catch_unwind(AssertUnwindSafe(|| state.handle(&self.command, context)));
+        let (decided, told) = match outcome {
+            Err(panic) => (Err(panicked(C::NAME, &*panic)), Decided::Answer),
+            Ok(Err(rejection)) => (Err(CommandError::Rejected(rejection)), Decided::Answer),
+            Ok(Ok(decision)) => {
+                let effect = catch_unwind(AssertUnwindSafe(|| {
+                    let effect = decision.take_effect(state);
+                    (encode_events::<A>(&effect.events), effect.timers, effect.reply)
+                }));
+                match effect {
+                    Err(panic) => (Err(panicked(C::NAME, &*panic)), Decided::Spoiled),
+                    Ok((events, timers, reply)) => (Ok(reply), Decided::Record { events, timers }),
+                }
+            }
+        };
+        self.decided = Some(decided);
+        told
+    }
+
+    fn refuse(&mut self, failure: Failure) {
+        self.decided = Some(Err(widen(failure)));
+    }
+
+    fn reply_json(&self) -> Bytes {
+        match &self.decided {
+            Some(Ok(reply)) => to_json(reply),
+            _ => Bytes::new(),
+        }
+    }
+
+    fn command_json(&self) -> Bytes {
+        to_json(&self.command)
+    }
+
+    fn settle(self: Box<Self>, durable: Result<(Version, Token), Failure>) -> Counted {
+        let answer = match (durable, self.decided) {
+            (Err(failure), _) => Err(widen(failure)),
+            (Ok((version, token)), Some(Ok(reply))) => {
+                Ok(Receipt { reply, version, token, replayed: false })
+            }
+            (Ok(_), Some(Err(error))) => Err(error),
+            (Ok(_), None) => unreachable!("a work is settled as durable only after it was decided"),
+        };
+        let counted = match &answer {
+            Ok(_) => Counted::Accepted,
+            Err(CommandError::Rejected(_)) => Counted::Rejected,
+            Err(_) => Counted::Failed,
+        };
+        (self.answer)(answer);
+        counted
+    }
+
+    fn replay(self: Box<Self>, recorded: &RecordedAppend, token: Token) -> Counted {
+        let keyed = recorded.header.more.as_ref().and_then(|more| more.keyed.as_ref());
+        let answer = match keyed {
+            Some(keyed) if Some(keyed.fingerprint) != self.request.options.fingerprint => {
+                Err(CommandError::KeyReused)
+            }
+            Some(keyed) => decode_json(&keyed.reply)
+                .map(|reply| Receipt { reply, version: recorded.version(), token, replayed: true })
+                .map_err(CommandError::UnreadableReply),
+            None => unreachable!("an append found by its key has a key"),
+        };
+        let counted = if answer.is_ok() { Counted::Accepted } else { Counted::Failed };
+        (self.answer)(answer);
+        counted
+    }
+}
+
+/// A look at the state, through the mailbox: it sees all that was decided before it.
+pub(crate) struct Look<L, T, F> {
+    pub look: L,
+    pub request: Request,
+    pub seen: Option<Result<T, Failure>>,
+    pub answer: F,
+}
+
+impl<A, L, T, F> Work<A> for Look<L, T, F>
+where
+    A: Aggregate,
+    L: FnMut(&A) -> T + Send,
+    T: Send,
+    F: FnOnce(Result<Receipt<T>, Failure>) + Send,
+{
+    fn request(&mut self) -> &mut Request {
+        &mut self.request
+    }
+
+    fn decide(&mut self, state: &mut A, _: &Context<'_, A>) -> Decided {
+        let seen = catch_unwind(AssertUnwindSafe(|| (self.look)(state)));
+        self.seen = Some(seen.map_err(|panic| panicked("read", &*panic)));
+        Decided::Answer
+    }
+
+    fn refuse(&mut self, failure: Failure) {
+        self.seen = Some(Err(failure));
+    }
+
+    fn reply_json(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    fn command_json(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    fn settle(self: Box<Self>, durable: Result<(Version, Token), Failure>) -> Counted {
+        (self.answer)(match (durable, self.seen) {
+            (Err(failure), _) | (Ok(_), Some(Err(failure))) => Err(failure),
+            (Ok((version, token)), Some(Ok(reply))) => {
+                Ok(Receipt { reply, version, token, replayed: false })
+            }
+            (Ok(_), None) => unreachable!("a work is settled as durable only after it was decided"),
+        });
+        Counted::Read
+    }
+
+    fn replay(self: Box<Self>, _: &RecordedAppend, _: Token) -> Counted {
+        unreachable!("a read has no idempotency key")
+    }
+}
+
+fn encode_events<A: Aggregate>(events: &[A::Event]) -> Vec<NewEvent> {
+    let encode = |event: &A::Event| {
+        let kind = event.kind();
+        let mut body = Vec::with_capacity(128);
+        event.encode(&mut body).unwrap_or_else(|error| panic!("event {}: {error}", kind.name));
+        let mut tags = Vec::new();
+        event.tags(&mut |tag| tags.push(tag.to_owned()));
+        NewEvent {
+            name: kind.name.into(),
+            schema: kind.schema,
+            body: body.into(),
+            tags,
+            ..NewEvent::default()
+        }
+    };
+    events.iter().map(encode).collect()
+}
+
+fn to_json(value: &impl serde::Serialize) -> Bytes {
+    let mut bytes = Vec::new();
+    match encode_json(value, &mut bytes) {
+        Ok(()) => bytes.into(),
+        // Commands and replies are shapes; one that cannot be encoded is found by the testkit's round trip.
+        Err(_) => Bytes::from_static(b"null"),
+    }
+}
+
+fn panicked<R>(command: &'static str, panic: &(dyn Any + Send)) -> CommandError<R> {
+    CommandError::Panicked { command, message: panic_message(panic) }
+}
+
+/// What a panic said, where it said anything.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "no message".to_owned())
+}
