@@ -13,7 +13,9 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Token {
     incarnation: Incarnation,
-    marks: BTreeMap<PartitionId, Mark>,
+    /// The lowest partition that was seen stands apart: with one partition a token costs no allocation.
+    first: Option<Mark>,
+    others: BTreeMap<PartitionId, Mark>,
 }
 
 /// Two tokens are of different histories.
@@ -37,7 +39,7 @@ const TEXT_BYTES_MAX: usize = 4096;
 impl Token {
     /// Nothing seen yet.
     pub fn new(incarnation: Incarnation) -> Self {
-        Self { incarnation, marks: BTreeMap::new() }
+        Self { incarnation, first: None, others: BTreeMap::new() }
     }
 
     /// Everything up to a mark seen.
@@ -52,7 +54,16 @@ impl Token {
         if mark.position == Position::ZERO {
             return;
         }
-        let seen = self.marks.entry(mark.partition).or_insert(mark);
+        let mut mark = mark;
+        let first = self.first.get_or_insert(mark);
+        if mark.partition < first.partition {
+            std::mem::swap(&mut mark, first);
+        }
+        let seen = if mark.partition == first.partition {
+            first
+        } else {
+            self.others.entry(mark.partition).or_insert(mark)
+        };
         if seen.position < mark.position {
             *seen = mark;
         }
@@ -63,7 +74,7 @@ impl Token {
         if self.incarnation != other.incarnation {
             return Err(HistoryDiverged { ours: self.incarnation, theirs: other.incarnation });
         }
-        other.marks.values().for_each(|mark| self.see(*mark));
+        other.marks().for_each(|mark| self.see(mark));
         Ok(())
     }
 
@@ -74,12 +85,13 @@ impl Token {
 
     /// How far each partition was seen.
     pub fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
-        self.marks.values().copied()
+        self.first.into_iter().chain(self.others.values().copied())
     }
 
     /// How far one partition was seen.
     pub fn mark(&self, partition: PartitionId) -> Mark {
-        self.marks.get(&partition).copied().unwrap_or(Mark { partition, ..Mark::default() })
+        let seen = self.marks().find(|mark| mark.partition == partition);
+        seen.unwrap_or(Mark { partition, ..Mark::default() })
     }
 }
 
@@ -87,7 +99,7 @@ impl Token {
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "k1.{:x}", self.incarnation.get())?;
-        for mark in self.marks.values() {
+        for mark in self.marks() {
             let Mark { partition, position, check } = mark;
             write!(f, ".{:x}-{:x}-{check:x}", partition.get(), position.get())?;
         }
@@ -115,9 +127,10 @@ impl FromStr for Token {
                 position: Position::new(position as u64),
                 check: check as u32,
             };
-            if numbers.next().is_some() || token.marks.insert(mark.partition, mark).is_some() {
+            if numbers.next().is_some() || token.mark(mark.partition).position > Position::ZERO {
                 return Err(TokenError);
             }
+            token.see(mark);
         }
         Ok(token)
     }

@@ -1,1 +1,40 @@
-//! To come.
+//! The embedded journal: a segmented, durable, recovering log that implements [`kronika_core::Journal`].
+//!
+//! Begin with [`Log`]. The format is drawn byte by byte in `docs/formats/log.md`. This crate keeps events and
+//! nothing else: no read models, no snapshots, no policy about who may write.
+
+mod admit;
+mod commit;
+mod disk;
+mod error;
+mod format;
+
+mod index;
+mod lock;
+mod log;
+mod place;
+mod pool;
+mod prepare;
+
+mod queue;
+mod random;
+mod read;
+mod read_partition;
+mod real_disk;
+mod recent;
+mod recover;
+mod replay;
+mod segments;
+mod settings;
+mod shared;
+mod tail;
+mod window;
+
+pub use disk::{Disk, DiskFile, FileSystem, OpenMode};
+pub use error::{Damage, OpenError};
+pub use lock::DirectoryLock;
+pub use log::Log;
+pub use real_disk::RealDisk;
+#[cfg(feature = "planted-faults")]
+pub use settings::PlantedFault;
+pub use settings::Settings;

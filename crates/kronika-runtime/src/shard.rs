@@ -13,24 +13,21 @@ mod way_back;
 use crate::{
     environment::Environment,
     error::{CommandError, Failure, overloaded},
-    keys::Remembered,
     limits::Limits,
     load::{Loaded, load},
     ownership::Ownership,
-    recovery::{Broken, Recovery, recover},
-    residency::{Frequency, worth},
-    resident::{Flight, Pending, Phase, Released, Resident},
+    recovery::Recovery,
+    residency::Frequency,
+    resident::{Phase, Released, Resident},
     stats::Counters,
-    work::{Counted, Decided, Work},
+    work::{Counted, Work},
 };
 use kronika_core::{
-    Aggregate, Append, AppendBy, AppendError, AppendId, AppendMore, Appended, BoxFuture, Context,
-    Epoch, Incarnation, Keyed, NewEvent, ReadError, RecordedAppend, SharedJournal, StreamId, Timer,
-    Timestamp, Token,
+    Aggregate, Append, AppendBy, AppendError, Appended, BoxFuture, Epoch, Incarnation, ReadError,
+    RecordedAppend, SharedJournal, StreamId, Timestamp, Token, Version,
 };
 use std::{
     collections::{HashMap, VecDeque},
-    hash::BuildHasher,
     mem,
     sync::{
         Arc,
@@ -385,13 +382,7 @@ impl<A: Aggregate> Shard<A> {
     }
 
     /// An answer without an append from an owner whose lease is over needs the epoch to be read.
-    fn prove(
-        &mut self,
-        slot: usize,
-        work: Box<dyn Work<A>>,
-        version: kronika_core::Version,
-        token: Token,
-    ) {
+    fn prove(&mut self, slot: usize, work: Box<dyn Work<A>>, version: Version, token: Token) {
         let (common, slice) = (self.common.clone(), self.resident(slot).stream.slice());
         tokio::spawn(async move {
             let durable = match common.ownership.prove(slice).await {

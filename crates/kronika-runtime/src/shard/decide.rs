@@ -1,6 +1,16 @@
 //! Deciding one command: the checks in their order, the handler, and what goes to the journal.
 
-use super::*;
+use super::Shard;
+use crate::{
+    error::{CommandError, Failure, overloaded},
+    keys::Remembered,
+    resident::{Flight, Pending, Phase},
+    stats::Counters,
+    work::{Decided, Work},
+};
+use kronika_core::{
+    Aggregate, Append, AppendId, AppendMore, Context, Keyed, NewEvent, Origin, Timer,
+};
 
 impl<A: Aggregate> Shard<A> {
     /// The order of the checks is promise 5: key, then version, deadline and rules.
@@ -140,7 +150,7 @@ impl<A: Aggregate> Shard<A> {
         let bodies = self.common.records_bodies;
         let options = &work.request().options;
         let plain = options.idempotency_key.is_none()
-            && options.origin == kronika_core::Origin::default()
+            && options.origin == Origin::default()
             && timers.is_empty()
             && !bodies;
         if plain {

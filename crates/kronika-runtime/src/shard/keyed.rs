@@ -1,6 +1,13 @@
 //! Idempotency keys: remembered, repeated, asked for.
 
-use super::*;
+use super::{Report, Shard, by_key, replay, replay_token};
+use crate::{
+    error::{CommandError, overloaded},
+    resident::Phase,
+    stats::Counters,
+    work::Work,
+};
+use kronika_core::{Aggregate, AppendId, ReadError, RecordedAppend};
 
 impl<A: Aggregate> Shard<A> {
     pub(super) fn remember(&mut self, slot: usize, key: u128, id: AppendId) {

@@ -1,6 +1,9 @@
 //! Letting residents go, by bytes and by idleness.
 
-use super::*;
+use super::Shard;
+use crate::{residency::worth, resident::Resident, stats::Counters};
+use kronika_core::Aggregate;
+use std::hash::BuildHasher;
 
 impl<A: Aggregate> Shard<A> {
     pub(super) fn vacate(&mut self, slot: usize) -> Box<Resident<A>> {

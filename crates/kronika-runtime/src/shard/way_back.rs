@@ -1,6 +1,16 @@
 //! The shard's part of the way back: when it begins, and who is told what at its end.
 
-use super::*;
+use super::{Report, Shard, same};
+use crate::{
+    error::{CommandError, Failure},
+    load::Loaded,
+    recovery::{Broken, Recovery, recover},
+    resident::{Flight, Pending, Phase},
+    stats::Counters,
+    work::Work,
+};
+use kronika_core::{Aggregate, AppendError, AppendId, Epoch, Token};
+use std::{collections::VecDeque, mem};
 
 impl<A: Aggregate> Shard<A> {
     /// Begins the way back once every append in flight of the stream has its result.

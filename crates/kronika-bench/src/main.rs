@@ -1,0 +1,4 @@
+//! Benchmarks.
+mod raw;
+mod report;
+fn main() {}

@@ -1,0 +1,401 @@
+//! The log as a journal: its threads, and what callers wait for.
+//!
+//! Nothing here blocks a caller: appends and claims are queued when they are called, reads of files go to the
+//! reader threads.
+
+use crate::{
+    admit::Admission,
+    commit::{Committer, Tail},
+    disk::{Disk, FileSystem, OpenMode, write_full},
+    error::OpenError,
+    format::{FIRST_COMMIT, HEAD_BYTES, SegmentHeader, bytes_estimate},
+    lock::DirectoryLock,
+    place::Place,
+    pool::Pool,
+    prepare::{Preparation, make_segment},
+    queue::{ClaimRequest, Group, Queue, Refusal},
+    random::Random,
+    read::{Fault, Reader},
+    real_disk::RealDisk,
+    recover::{HEAD_FILE, Recovered, recover},
+    replay::Replay,
+    segments::{SegmentInfo, Segments},
+    settings::Settings,
+    shared::{Durable, Shared},
+};
+use kronika_core::{
+    Append, AppendBy, AppendError, Appended, Capabilities, ClaimError, Epoch, Incarnation, Journal,
+    Mark, Ownership, PartitionId, PartitionPage, Position, ReadError, ReadPartition, ReadStream,
+    RecordedAppend, Slice, SliceRange, StreamId, StreamPage,
+};
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    thread::{self, JoinHandle},
+};
+use tokio::sync::{oneshot, watch};
+
+/// The embedded journal.
+///
+/// Cheap to clone. When the last clone is dropped, what was queued is still written, then the files are closed;
+/// that takes one sync at most.
+///
+/// ```
+/// use kronika_core::Journal;
+/// # let directory = tempfile::tempdir()?;
+/// let log = kronika_log::Log::open(&directory.path().join("journal"), Default::default())?;
+/// assert!(log.capabilities().durable);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").field("incarnation", &self.shared.incarnation).finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Opens the journal in the directory `path`, which is made if it is absent, and holds `lock` beside it.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: each kind says what to do. A log that cannot be opened was not changed.
+    pub fn open(path: &Path, settings: Settings) -> Result<Self, OpenError> {
+        let directory = match path.parent() {
+            Some(directory) if directory != Path::new("") => directory,
+            _ => Path::new("."),
+        };
+        Self::open_locked(path, Arc::new(DirectoryLock::acquire(directory)?), settings)
+    }
+
+    /// As [`Log::open`], under a lock that the caller holds already; the log keeps it too.
+    pub fn open_locked(
+        path: &Path,
+        lock: Arc<DirectoryLock>,
+        settings: Settings,
+    ) -> Result<Self, OpenError> {
+        if path.exists() && !path.is_dir() {
+            return Err(OpenError::NotADirectory { path: path.to_owned() });
+        }
+        Self::open_with(Arc::new(RealDisk), path, Some(lock), settings)
+    }
+
+    /// Opens a journal on a disk of any kind. Nobody else may have it open: there is no lock.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        settings: Settings,
+    ) -> Result<Self, OpenError> {
+        Self::open_with(disk, path, None, settings)
+    }
+
+    fn open_with(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        lock: Option<Arc<DirectoryLock>>,
+        settings: Settings,
+    ) -> Result<Self, OpenError> {
+        if let Some(reason) = settings.refusal() {
+            return Err(OpenError::Settings(reason));
+        }
+        let failed = |error| OpenError::from_io(path, error);
+        disk.create_directory(path).map_err(failed)?;
+        let mut notes = Vec::new();
+        match disk.file_system(path).map_err(failed)? {
+            FileSystem::Network(kind) => {
+                return Err(OpenError::NetworkFileSystem { path: path.to_owned(), kind });
+            }
+            FileSystem::CopyOnWrite(kind) => notes.push(format!(
+                "{} is on {kind}, which copies on write: space made ahead does not make writes faster",
+                path.display()
+            )),
+            FileSystem::Local => {}
+        }
+        let mut random = Random::new(settings.seed);
+        let recovered = match recover(&*disk, path, settings.recent_bytes)? {
+            Some(recovered) => recovered,
+            None => create(&*disk, path, &settings, &mut random).map_err(failed)?,
+        };
+        if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
+            disk.sync_directory(parent).map_err(failed)?;
+        }
+        Self::start(disk, path, lock, settings, notes, random, recovered)
+    }
+
+    fn start(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        lock: Option<Arc<DirectoryLock>>,
+        settings: Settings,
+        notes: Vec<String>,
+        mut random: Random,
+        recovered: Recovered,
+    ) -> Result<Self, OpenError> {
+        let head_path = path.join(HEAD_FILE);
+        let head_failed = |error| OpenError::from_io(&head_path, error);
+        let head_file = disk.open(&head_path, OpenMode::Write).map_err(head_failed)?;
+        let Recovered { incarnation, active, end, mark, .. } = recovered;
+        let next = SegmentHeader {
+            segment: active.header.segment + 1,
+            bytes: active.header.bytes.saturating_mul(4).min(settings.segment_bytes),
+            salt: random.next(),
+            ..active.header
+        };
+        let preparation = Preparation::new(Arc::clone(&disk), path, next, recovered.ready);
+        let preparation = Arc::new(preparation);
+        let durable = Durable { end, mark, failed: None };
+        let shared = Arc::new(Shared {
+            incarnation,
+            index: recovered.index,
+            recent: recovered.recent,
+            segments: Segments::new(Arc::clone(&disk), path, recovered.segments),
+            durable: watch::Sender::new(durable),
+            epochs: RwLock::new(recovered.epochs.clone()),
+            queue: Queue::new(settings.queue_bytes),
+            notes,
+            _disk: disk,
+            _lock: lock,
+            settings,
+        });
+        #[cfg_attr(not(feature = "planted-faults"), allow(unused_mut))]
+        let mut admission = Admission::new(recovered.epochs);
+        #[cfg(feature = "planted-faults")]
+        {
+            admission.chain_left_out = shared.settings.plants(crate::PlantedFault::ChainLeftOut);
+        }
+        let tail = Tail {
+            active,
+            offset: end.offset(),
+            number: recovered.number,
+            previous: recovered.previous,
+            mark,
+            time: recovered.time,
+        };
+        let committer = Committer::new(
+            Arc::clone(&shared),
+            Arc::clone(&preparation),
+            head_file,
+            random,
+            admission,
+            tail,
+        );
+        let pool = Pool::new(shared.settings.reads_waiting_max);
+        let mut threads =
+            Threads::new(Arc::clone(&shared), Arc::clone(&preparation), Arc::clone(&pool));
+        let spawned = threads.spawn("kronika-commit", move || committer.run()).and_then(|()| {
+            threads.spawn("kronika-prepare", move || preparation.run())?;
+            (0..shared.settings.reader_threads).try_for_each(|_| {
+                let pool = Arc::clone(&pool);
+                threads.spawn("kronika-read", move || pool.run())
+            })
+        });
+        spawned.map_err(|error| OpenError::from_io(path, error))?;
+        Ok(Self { shared, threads: Arc::new(threads) })
+    }
+
+    /// What an operator should know of the place that the journal is in; mostly nothing.
+    pub fn notes(&self) -> &[String] {
+        &self.shared.notes
+    }
+
+    /// Reads from memory on the caller's thread, or else from files on a reader thread.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl Fn(&mut Reader<'_>, Mark) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let durable = self.shared.durable();
+        let mut reader = Reader { shared: &self.shared, window: None, durable: durable.end };
+        match read(&mut reader, durable.mark) {
+            Ok(done) => return Ok(done),
+            Err(Fault::Read(error)) => return Err(error),
+            Err(Fault::NotInMemory) => {}
+        }
+        let (sender, receiver) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        let submitted = self.threads.pool.submit(Box::new(move |window| {
+            if sender.is_closed() {
+                return;
+            }
+            let durable = shared.durable();
+            let mut reader = Reader { shared: &shared, window: Some(window), durable: durable.end };
+            let _ = sender.send(read(&mut reader, durable.mark));
+        }));
+        if !submitted {
+            return Err(ReadError::Unavailable("too many reads are waiting".to_owned()));
+        }
+        match receiver.await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(Fault::Read(error))) => Err(error),
+            Ok(Err(Fault::NotInMemory)) => unreachable!("this read has files"),
+            Err(_) => Err(ReadError::Closed("the log is closed".to_owned())),
+        }
+    }
+}
+
+/// A new journal: its first segment is small, so that this takes a few milliseconds.
+fn create(
+    disk: &dyn Disk,
+    path: &Path,
+    settings: &Settings,
+    random: &mut Random,
+) -> std::io::Result<Recovered> {
+    let incarnation = u128::from(random.next()) << 64 | u128::from(random.next());
+    let incarnation = Incarnation::new(incarnation);
+    let bytes = settings.first_segment_bytes.min(settings.segment_bytes);
+    let header = SegmentHeader { incarnation, segment: 1, bytes, salt: random.next() };
+    let active = make_segment(disk, path, header, |_| true)?.expect("nothing stopped it");
+    // What an earlier try left behind belongs to no history.
+    let head = disk.open(&path.join(HEAD_FILE), OpenMode::Write)?;
+    write_full(&*head, &[0; HEAD_BYTES], 0)?;
+    let Replay { number, previous, mark, time, epochs, index, recent } =
+        Replay::new(settings.recent_bytes);
+    Ok(Recovered {
+        incarnation,
+        segments: vec![SegmentInfo { seal: header.seal(), end: FIRST_COMMIT }],
+        active,
+        ready: None,
+        end: Place::new(1, FIRST_COMMIT),
+        number,
+        previous,
+        mark,
+        time,
+        epochs,
+        index,
+        recent,
+    })
+}
+
+/// The log's threads, ended and joined when the last handle is gone.
+struct Threads {
+    shared: Arc<Shared>,
+    preparation: Arc<Preparation>,
+    pool: Arc<Pool>,
+    running: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    fn new(shared: Arc<Shared>, preparation: Arc<Preparation>, pool: Arc<Pool>) -> Self {
+        Self { shared, preparation, pool, running: Vec::new() }
+    }
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        self.running.push(thread::Builder::new().name(name.to_owned()).spawn(run)?);
+        Ok(())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        self.pool.close();
+        // The commit thread goes first: it may wait for a segment.
+        for thread in self.running.drain(..1.min(self.running.len())) {
+            let _ = thread.join();
+        }
+        self.preparation.close();
+        for thread in self.running.drain(..) {
+            // A panic was told to whoever waited, when their answers were dropped.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn only_partition(partition: PartitionId) -> Result<(), ReadError> {
+    if partition == PartitionId::default() {
+        return Ok(());
+    }
+    Err(ReadError::NoPartition(partition))
+}
+
+impl Journal for Log {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { partitions: 1, finds_keys: true, durable: true, leases: false }
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.shared.incarnation
+    }
+
+    fn append(&self, group: Vec<Append>) -> impl Future<Output = Vec<Appended>> + Send + use<> {
+        let appends = group.len();
+        let (reply, receiver) = oneshot::channel();
+        let bytes = group.iter().map(bytes_estimate).sum::<usize>().max(1);
+        let queued = self.shared.queue.push_group(Group { appends: group, bytes, reply });
+        let refused = queued.err().map(|refusal| match refusal {
+            Refusal::Full => AppendError::Unavailable("too many appends are waiting".to_owned()),
+            Refusal::Closed => AppendError::Failed(self.closed()),
+        });
+        async move {
+            if let Some(error) = refused {
+                return vec![Err(error); appends];
+            }
+            // Without an answer the commit thread ended in the middle.
+            receiver.await.unwrap_or_else(|_| vec![Err(AppendError::UnknownOutcome); appends])
+        }
+    }
+
+    async fn claim(
+        &self,
+        slices: SliceRange,
+        held: Option<Epoch>,
+    ) -> Result<Ownership, ClaimError> {
+        let (reply, receiver) = oneshot::channel();
+        if self.shared.queue.push_claim(ClaimRequest { slices, held, reply }).is_err() {
+            return Err(ClaimError::Failed(self.closed()));
+        }
+        receiver.await.unwrap_or_else(|_| Err(ClaimError::Failed(self.closed())))
+    }
+
+    async fn epoch(&self, slice: Slice) -> Result<Epoch, ReadError> {
+        let epochs = self.shared.epochs.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(epochs[usize::from(slice.get())])
+    }
+
+    async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, ReadError> {
+        self.read(move |reader, _| reader.stream(&read)).await
+    }
+
+    async fn read_partition(&self, read: ReadPartition) -> Result<PartitionPage, ReadError> {
+        only_partition(read.partition)?;
+        self.read(move |reader, head| reader.partition(&read, head)).await
+    }
+
+    async fn read_append(
+        &self,
+        stream: &StreamId,
+        by: AppendBy,
+    ) -> Result<Option<RecordedAppend>, ReadError> {
+        let stream = stream.clone();
+        self.read(move |reader, _| reader.one(&stream, &by)).await
+    }
+
+    async fn head(&self, partition: PartitionId) -> Result<Mark, ReadError> {
+        only_partition(partition)?;
+        Ok(self.shared.durable.borrow().mark)
+    }
+
+    async fn wait_beyond(
+        &self,
+        partition: PartitionId,
+        position: Position,
+    ) -> Result<Mark, ReadError> {
+        only_partition(partition)?;
+        let mut durable = self.shared.durable.subscribe();
+        let beyond = |durable: &Durable| durable.mark.position > position;
+        let ended = durable.wait_for(|now| beyond(now) || now.failed.is_some()).await;
+        match ended {
+            Ok(now) if beyond(&now) => Ok(now.mark),
+            _ => Err(ReadError::Closed(self.closed())),
+        }
+    }
+}
+
+impl Log {
+    fn closed(&self) -> String {
+        let failed = self.shared.durable.borrow().failed.clone();
+        failed.map_or_else(|| "the log is closed".to_owned(), |reason| reason.to_string())
+    }
+}

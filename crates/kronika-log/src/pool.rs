@@ -1,0 +1,70 @@
+//! A few threads that read files, so that nothing blocks the asynchronous workers.
+
+use crate::window::Window;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+/// One thing to read.
+pub(crate) type Job = Box<dyn FnOnce(&mut Window) + Send>;
+
+/// Reads that wait for a thread, bounded.
+pub(crate) struct Pool {
+    waiting_max: usize,
+    state: Mutex<State>,
+    filled: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Pool {
+    pub(crate) fn new(waiting_max: usize) -> Arc<Self> {
+        Arc::new(Self { waiting_max, state: Mutex::default(), filled: Condvar::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a read; false if too many wait.
+    pub(crate) fn submit(&self, job: Job) -> bool {
+        let mut state = self.state();
+        if state.closed || state.jobs.len() >= self.waiting_max {
+            return false;
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.filled.notify_one();
+        true
+    }
+
+    /// Ends the threads once nothing waits.
+    pub(crate) fn close(&self) {
+        self.state().closed = true;
+        self.filled.notify_all();
+    }
+
+    /// Reads until the pool is closed: one of the threads.
+    pub(crate) fn run(&self) {
+        let mut window = Window::default();
+        loop {
+            let mut state = self.state();
+            let job = loop {
+                match state.jobs.pop_front() {
+                    Some(job) => break job,
+                    None if state.closed => return,
+                    None => {
+                        state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    }
+                }
+            };
+            drop(state);
+            job(&mut window);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What waits for the commit thread, in the order of the calls, bounded in bytes.
+//!
+//! Nothing is decided here but whether there is room. A group that is refused still leaves a mark in the order:
+//! its streams' chains are broken for what comes after it.
+
+use kronika_core::{Append, Appended, ClaimError, Epoch, Loading, Ownership, SliceRange, StreamId};
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::oneshot;
+
+/// Refused appends that are remembered one by one; past it a floor under all loadings stands for them.
+const REFUSED_MAX: usize = 65_536;
+
+/// One thing for the commit thread to do.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Appends to record.
+    Group(Group),
+    /// An epoch to raise.
+    Claim(ClaimRequest),
+    /// Appends that there was no room for.
+    Refused(Vec<(StreamId, Loading)>),
+    /// More of them: everything up to this loading.
+    RefusedUpTo(Loading),
+}
+
+/// Appends that were sent together.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) appends: Vec<Append>,
+    pub(crate) bytes: usize,
+    pub(crate) reply: oneshot::Sender<Vec<Appended>>,
+}
+
+/// An epoch to raise.
+#[derive(Debug)]
+pub(crate) struct ClaimRequest {
+    pub(crate) slices: SliceRange,
+    pub(crate) held: Option<Epoch>,
+    pub(crate) reply: oneshot::Sender<Result<Ownership, ClaimError>>,
+}
+
+/// Why something was not queued.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// There is no room now.
+    Full,
+    /// The commit thread is gone.
+    Closed,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    bytes_max: usize,
+    state: Mutex<State>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    work: VecDeque<Work>,
+    /// Bytes of groups that are not settled.
+    bytes: usize,
+    refused: usize,
+    groups: usize,
+    /// The commit thread sleeps until there are so many groups.
+    sleeping_until: Option<usize>,
+    closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, state: Mutex::default(), filled: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a group, if there is room; a group larger than the whole queue fits when nothing else waits.
+    pub(crate) fn push_group(&self, group: Group) -> Result<(), Refusal> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(Refusal::Closed);
+        }
+        if state.bytes > 0 && state.bytes + group.bytes > self.bytes_max {
+            state.refuse(group.appends);
+            return Err(Refusal::Full);
+        }
+        state.bytes += group.bytes;
+        state.groups += 1;
+        state.work.push_back(Work::Group(group));
+        self.wake(state);
+        Ok(())
+    }
+
+    /// Queues a claim.
+    pub(crate) fn push_claim(&self, claim: ClaimRequest) -> Result<(), Refusal> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(Refusal::Closed);
+        }
+        state.work.push_back(Work::Claim(claim));
+        state.groups += 1;
+        self.wake(state);
+        Ok(())
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        if state.sleeping_until.is_some_and(|groups| state.groups >= groups) {
+            state.sleeping_until = None;
+            drop(state);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Takes all that waits, once something does; false when it is closed and empty.
+    pub(crate) fn take(&self, work: &mut VecDeque<Work>) -> bool {
+        let mut state = self.state();
+        while state.groups == 0 && !state.closed {
+            state.sleeping_until = Some(1);
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.sleeping_until = None;
+        std::mem::swap(&mut state.work, work);
+        (state.groups, state.refused) = (0, 0);
+        !(work.is_empty() && state.closed)
+    }
+
+    /// Groups of so many bytes are settled.
+    pub(crate) fn settled(&self, bytes: usize) {
+        self.state().bytes -= bytes;
+    }
+
+    /// Takes nothing more; what waits is still done.
+    pub(crate) fn close(&self) {
+        self.state().closed = true;
+        self.filled.notify_all();
+    }
+
+    /// Drops what waits, when the commit thread is gone.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let work = std::mem::take(&mut state.work);
+        drop(state);
+        drop(work);
+    }
+}
+
+impl State {
+    fn refuse(&mut self, appends: Vec<Append>) {
+        if self.refused + appends.len() > REFUSED_MAX {
+            let highest = appends.iter().map(|append| append.loading).max().unwrap_or_default();
+            match self.work.back_mut() {
+                Some(Work::RefusedUpTo(loading)) => *loading = highest.max(*loading),
+                _ => self.work.push_back(Work::RefusedUpTo(highest)),
+            }
+            return;
+        }
+        self.refused += appends.len();
+        let streams = appends.into_iter().map(|append| (append.stream, append.loading));
+        match self.work.back_mut() {
+            Some(Work::Refused(refused)) => refused.extend(streams),
+            _ => self.work.push_back(Work::Refused(streams.collect())),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Reading by position: commits one after the other, filtered.
+
+use crate::{
+    format::{CommitKind, RecordHead, decode_append},
+    place::Place,
+    read::{Fault, Reader, corrupt},
+    recent::StoredCommit,
+    replay::Records,
+};
+use bytes::Bytes;
+use kronika_core::{
+    EventFilter, Mark, PartitionPage, Position, ReadPartition, RecordedAppend, Slice,
+};
+
+/// Bytes of log that one page looks at, however little passes its filter.
+const PAGE_SCANNED_BYTES_MAX: u64 = 16 << 20;
+
+/// What was looked at last.
+enum Scanned {
+    Nothing,
+    Event(Mark),
+    /// An append that did not pass: its mark is computed only if the page ends here.
+    Append(Place, Bytes),
+}
+
+struct Filling<'a> {
+    read: &'a ReadPartition,
+    page: PartitionPage,
+    bytes: usize,
+    scanned: Scanned,
+}
+
+impl Reader<'_> {
+    /// A page of events after a position; `head` is the last durable event.
+    pub(crate) fn partition(
+        &mut self,
+        read: &ReadPartition,
+        head: Mark,
+    ) -> Result<PartitionPage, Fault> {
+        let page = PartitionPage { events: Vec::new(), scanned: head, at_head: true };
+        if read.after >= head.position {
+            return Ok(page);
+        }
+        let mut filling = Filling { read, page, bytes: 0, scanned: Scanned::Nothing };
+        let mut place = self.start(read.after)?;
+        let mut looked_at = 0;
+        let mut full = false;
+        while !full && looked_at < PAGE_SCANNED_BYTES_MAX {
+            if place.offset() >= self.info(place)?.end {
+                if place.segment() == self.durable.segment() {
+                    return Ok(filling.page);
+                }
+                place = Place::new(place.segment() + 1, crate::format::FIRST_COMMIT);
+                continue;
+            }
+            let commit = self.commit(place)?;
+            if commit.has_after(read.after) {
+                looked_at += commit.bytes.len() as u64;
+                full = filling.commit(&commit)?;
+            }
+            place = commit.end();
+        }
+        filling.finish(head)
+    }
+
+    /// A commit at or before the one that holds the next event.
+    fn start(&self, after: Position) -> Result<Place, Fault> {
+        if let Some(commit) = self.shared.recent.holding(after) {
+            return Ok(commit.place);
+        }
+        if self.window.is_none() {
+            return Err(Fault::NotInMemory);
+        }
+        let first = Place::new(1, crate::format::FIRST_COMMIT);
+        Ok(self.shared.index.commit_before(after.plus(1)).unwrap_or(first))
+    }
+}
+
+impl Filling<'_> {
+    /// Takes the events of a commit; true when the page is full.
+    fn commit(&mut self, commit: &StoredCommit) -> Result<bool, Fault> {
+        assert_eq!(commit.header.kind, CommitKind::Appends, "only these hold events");
+        let at = |place| move |malformed| corrupt(place, malformed);
+        for record in Records::of(commit).map_err(at(commit.place))? {
+            let (place, record) = record.map_err(at(commit.place))?;
+            let head = RecordHead::of(record).map_err(at(place))?;
+            let last = head.first.get() + u64::from(head.events);
+            if head.events == 0 || last - 1 <= self.read.after.get() {
+                continue;
+            }
+            let record = commit.bytes.slice_ref(record);
+            if !admits_name(&self.read.filter, head.stream) {
+                self.scanned = Scanned::Append(place, record);
+                continue;
+            }
+            let append = decode_append(&record, None).map_err(at(place))?;
+            if self.append(append) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn append(&mut self, append: RecordedAppend) -> bool {
+        let after = self.read.after;
+        for event in append.events.into_iter().filter(|event| event.position > after) {
+            if self.is_full() {
+                return true;
+            }
+            self.scanned = Scanned::Event(event.mark());
+            if self.read.filter.admits_tags(&event.tags) {
+                self.bytes += event.body.len();
+                self.page.events.push(event);
+            }
+        }
+        self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        let events = self.page.events.len();
+        events > 0 && (events >= self.read.limit_events || self.bytes >= self.read.limit_bytes)
+    }
+
+    fn finish(mut self, head: Mark) -> Result<PartitionPage, Fault> {
+        self.page.scanned = match self.scanned {
+            Scanned::Nothing => return Ok(self.page),
+            Scanned::Event(mark) => mark,
+            Scanned::Append(place, record) => {
+                last_mark(&record).map_err(|fault| corrupt(place, fault))?
+            }
+        };
+        self.page.at_head = self.page.scanned == head;
+        Ok(self.page)
+    }
+}
+
+fn last_mark(record: &[u8]) -> Result<Mark, crate::format::Malformed> {
+    let head = RecordHead::of(record)?;
+    let last = head.last_event()?.expect("an append without events is passed over");
+    let position = Position::new(head.first.get() + u64::from(head.events) - 1);
+    Ok(Mark::at(Mark::default().partition, position, last))
+}
+
+/// As [`EventFilter::admits_stream`], by the stream's name alone.
+fn admits_name(filter: &EventFilter, name: &str) -> bool {
+    let aggregate_type = name.split_once('/').map_or(name, |(aggregate_type, _)| aggregate_type);
+    filter.slices.contains(Slice::of(name))
+        && (filter.types.is_empty() || filter.types.iter().any(|one| one == aggregate_type))
+}

@@ -1,0 +1,38 @@
+//! Reading ahead in one file: small requests cost one large read.
+
+use crate::disk::{DiskFile, read_full};
+use bytes::Bytes;
+use std::io;
+
+/// The bytes of a file that were read last.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    segment: u32,
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Window {
+    /// Bytes of a segment's file at an offset: fewer than asked for where `limit`, an offset, or the file ends.
+    pub(crate) fn get(
+        &mut self,
+        (segment, file): (u32, &dyn DiskFile),
+        offset: u64,
+        bytes: usize,
+        limit: u64,
+        ahead: usize,
+    ) -> io::Result<Bytes> {
+        let inside = segment == self.segment
+            && offset >= self.start
+            && offset + bytes as u64 <= self.start + self.bytes.len() as u64;
+        if !inside {
+            let there = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let mut buffer = vec![0; bytes.max(ahead).min(there)];
+            let read = read_full(file, &mut buffer, offset)?;
+            buffer.truncate(read);
+            *self = Self { segment, start: offset, bytes: Bytes::from(buffer) };
+        }
+        let from = (offset - self.start) as usize;
+        Ok(self.bytes.slice(from..(from + bytes).min(self.bytes.len())))
+    }
+}
