@@ -5,7 +5,9 @@
 #![allow(clippy::print_stdout)]
 
 use bytes::Bytes;
-use kronika_core::*;
+use kronika_core::{
+    Append, AppendId, Epoch, Journal, Loading, NewEvent, StreamId, Timestamp, Version,
+};
 use kronika_log::{Log, Settings};
 use std::{
     fs::File,
@@ -21,12 +23,8 @@ const RAW_BYTES: u64 = 64 << 20;
 const SLICES_MIN: usize = 5;
 
 fn new_append(stream: &StreamId, expected: u64, random: u64, body: &Bytes) -> Append {
-    let event = NewEvent {
-        name: "deposited".into(),
-        schema: 1,
-        body: body.clone(),
-        ..NewEvent::default()
-    };
+    let event =
+        NewEvent { name: "deposited".into(), schema: 1, body: body.clone(), ..NewEvent::default() };
     Append {
         id: AppendId::from_parts(Timestamp::new(1_700_000_000_000_000), random),
         stream: stream.clone(),
@@ -110,15 +108,13 @@ async fn main() {
 
 async fn run(directory: &Path, callers: usize, time: Duration) {
     let slice = time / (2 * SLICES_MIN as u32);
-    let file = File::options().create(true).truncate(true).read(true).write(true);
-    let file = file.clone().open(directory.join("raw")).expect("a raw file");
+    let file = File::create(directory.join("raw")).expect("a raw file");
     file.write_all_at(&vec![0; RAW_BYTES as usize], 0).expect("room for zeros");
     file.sync_all().expect("a sync");
     let log = Log::open(&directory.join("journal"), Settings::default()).expect("a new log");
     let body = Bytes::from("x".repeat(BODY_BYTES));
-    let streams = (0..callers).map(|n| {
-        (StreamId::new("account", &format!("{n:08}")).expect("valid"), AtomicU64::new(0))
-    });
+    let streams = (0..callers)
+        .map(|n| (StreamId::new("account", &format!("{n:08}")).expect("valid"), AtomicU64::new(0)));
     let shared = Arc::new(Load { log, streams: streams.collect(), body });
     load(&shared, slice).await;
     // What one append takes in the log, so that the raw commits are as large.

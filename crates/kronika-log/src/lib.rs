@@ -27,6 +27,8 @@ mod replay;
 mod segments;
 mod settings;
 mod shared;
+#[cfg(feature = "simulation")]
+mod simulated_disk;
 mod tail;
 mod window;
 
@@ -38,3 +40,5 @@ pub use real_disk::RealDisk;
 #[cfg(feature = "planted-faults")]
 pub use settings::PlantedFault;
 pub use settings::Settings;
+#[cfg(feature = "simulation")]
+pub use simulated_disk::{Fault, FaultKind, SimulatedDisk};

@@ -319,7 +319,7 @@ impl<'a> Scan<'a> {
                 && (head.end > end || head.number > self.replay.number)
         };
         if published.as_ref().is_some_and(behind) {
-            let what = "the log ends before what was published as durable";
+            let what = "the log ends before what was published as durable"; eprintln!("{published:?} {end:?} {}", self.replay.number);
             return Err(damaged(end.segment(), end.offset(), what));
         }
         if self.opened.len() > self.active as usize + 1 {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use kronika_core::*;
+use kronika_core::{Direction, Journal, Position, Version};
 use kronika_log::{Log, Settings};
 
 fn small() -> Settings {
@@ -24,7 +24,8 @@ fn what_was_appended_is_read_by_position_and_by_stream_also_after_reopening() {
         let results = send(&log, group.clone());
         for (sent, result) in group.iter().zip(results) {
             assert_eq!(result.unwrap().version, Version::new(round * 2 + 2));
-            expected.extend(sent.events.iter().map(|event| (sent.stream.clone(), event.body.clone())));
+            expected
+                .extend(sent.events.iter().map(|event| (sent.stream.clone(), event.body.clone())));
         }
     }
     for _ in 0..2 {

@@ -46,7 +46,7 @@ struct Started {
 /// Names the parts of a service, see [`Kronika::builder`].
 #[must_use = "nothing runs until `start`"]
 pub struct Builder {
-    journal: SharedJournal,
+    journal: Option<SharedJournal>,
     aggregates: Vec<(&'static str, Start)>,
     limits: Limits,
     environment: Environment,
@@ -59,16 +59,19 @@ pub enum StartError {
     /// The journal cannot be claimed.
     #[error("the journal cannot be claimed for writing")]
     Claim(#[from] ClaimError),
+    /// The builder was given no store.
+    #[error("no store was named: call `store` with one before `start`")]
+    NoStore,
     /// A name is registered twice, or is no name.
     #[error("{0}")]
     Registration(String),
 }
 
 impl Kronika {
-    /// Begins a service on a journal.
-    pub fn builder(journal: SharedJournal) -> Builder {
+    /// Begins to compose a service.
+    pub fn builder() -> Builder {
         Builder {
-            journal,
+            journal: None,
             aggregates: Vec::new(),
             limits: Limits::default(),
             environment: Environment::real(),
@@ -122,6 +125,12 @@ impl fmt::Debug for Kronika {
 }
 
 impl Builder {
+    /// Where events are kept, without read models: for tests, and for services that only write.
+    pub fn journal(mut self, journal: SharedJournal) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
     /// An aggregate type with its commands.
     pub fn aggregate<A: Aggregate>(mut self, commands: Commands<A>) -> Self {
         let start = |common: Common| {
@@ -152,6 +161,7 @@ impl Builder {
     /// Claims the journal and starts every part.
     pub async fn start(self) -> Result<Kronika, StartError> {
         let Self { journal, aggregates, limits, environment } = self;
+        let journal = journal.ok_or(StartError::NoStore)?;
         for (index, (name, _)) in aggregates.iter().enumerate() {
             check_type(name).map_err(|error| StartError::Registration(error.to_string()))?;
             if aggregates[..index].iter().any(|(earlier, _)| earlier == name) {

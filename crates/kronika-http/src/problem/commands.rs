@@ -2,8 +2,8 @@
 
 use super::{Problem, ProblemKind, SOON};
 use axum::http::StatusCode;
-use kronika_core::{CodecError, RejectionKind};
-use kronika_runtime::{CommandError, EncodedRejection, Standing};
+use kronika_core::{CodecError, RejectionKind, Version};
+use kronika_runtime::{CommandError, EncodedRejection, Failure, Standing};
 use serde_json::Value;
 use std::error::Error;
 
@@ -13,9 +13,12 @@ pub(crate) fn command_problem(
     body: &[u8],
     standing: &Standing,
 ) -> Problem {
-    let detail = error.to_string_without_rejection();
-    match error {
-        CommandError::Rejected(rejection) => rejected(&rejection),
+    let failure: Failure = match error {
+        CommandError::Rejected(rejection) => return rejected(&rejection),
+        other => other.map(|_| unreachable!("a rejection was told above")),
+    };
+    let detail = failure.to_string();
+    match failure {
         CommandError::VersionConflict { newest } => {
             let status = StatusCode::PRECONDITION_FAILED;
             Problem::new(ProblemKind::VersionConflict, status, detail).newest(newest)
@@ -46,9 +49,7 @@ pub(crate) fn command_problem(
         CommandError::JournalFailed(_) => journal_failed(),
         CommandError::NotLoadable { stream, version, reason } => {
             tracing::error!(stream, %version, reason, "an aggregate cannot be loaded");
-            Problem::internal(ProblemKind::NotLoadable, detail)
-                .with("stream", stream)
-                .with("version", version.get())
+            not_loadable(&stream, version)
         }
         CommandError::Panicked { command, message } => {
             tracing::error!(command, message, "the code of an aggregate panicked");
@@ -71,33 +72,18 @@ pub(crate) fn command_problem(
     }
 }
 
+/// An event is too new or damaged, or `apply` panics: why is for the log, where it is told with care.
+pub(crate) fn not_loadable(stream: &str, version: Version) -> Problem {
+    let detail = format!("{stream} cannot be loaded beyond version {version}");
+    Problem::internal(ProblemKind::NotLoadable, detail)
+        .with("stream", stream)
+        .with("version", version.get())
+}
+
 /// New commands, and reads that wait for the journal, after a failed sync.
 pub(crate) fn journal_failed() -> Problem {
     let detail = "the journal has failed; nothing is acknowledged until the service is started anew";
     Problem::unavailable(ProblemKind::JournalFailed, detail).retry_after(SOON * 5)
-}
-
-/// A rejection speaks for itself; all else is written by the runtime.
-trait Told {
-    fn to_string_without_rejection(&self) -> String;
-}
-
-impl Told for CommandError<EncodedRejection> {
-    fn to_string_without_rejection(&self) -> String {
-        match self {
-            Self::Rejected(rejection) => rejection.message.clone(),
-            Self::VersionConflict { newest } => {
-                format!("the aggregate has version {newest}, not the expected one")
-            }
-            Self::KeyReused => "the idempotency key was used for another command or body".into(),
-            Self::BadKey => "an idempotency key is 1 to 255 visible ASCII characters".into(),
-            Self::BadId(error) => error.to_string(),
-            Self::UnfitId { aggregate_type, id, reason } => {
-                format!("{id:?} is no id of a {aggregate_type}: {reason}")
-            }
-            _ => String::new(),
-        }
-    }
 }
 
 fn rejected(rejection: &EncodedRejection) -> Problem {

@@ -33,7 +33,9 @@ pub fn append(name: &str, expected: u64, events: usize) -> Append {
         expected: Version::new(expected),
         epoch: Epoch::default(),
         loading: Loading::new(1),
-        events: (0..events).map(|n| event(format!("{{\"cents\":{:014}}}", random * 10 + n as u64))).collect(),
+        events: (0..events)
+            .map(|n| event(format!("{{\"cents\":{:014}}}", random * 10 + n as u64)))
+            .collect(),
         command: "deposit".into(),
         more: None,
     }
@@ -66,7 +68,9 @@ pub fn filtered(log: &Log, filter: EventFilter) -> Vec<RecordedEvent> {
     let mut events = Vec::new();
     let mut after = Position::ZERO;
     loop {
-        let read = ReadPartition::after(PartitionId::default(), after).filter(filter.clone()).limit_events(3);
+        let read = ReadPartition::after(PartitionId::default(), after)
+            .filter(filter.clone())
+            .limit_events(3);
         let page = block_on(log.read_partition(read)).unwrap();
         events.extend(page.events);
         after = page.scanned.position;
