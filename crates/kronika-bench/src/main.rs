@@ -1,4 +1,78 @@
-//! Benchmarks.
+//! Benchmarks of Kronika, each against a limit or a peer in the same run. `cargo xtask bench` calls this.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "results are its output")]
+
+mod commands;
 mod raw;
 mod report;
-fn main() {}
+mod workload;
+
+use commands::Effort;
+use report::Report;
+use std::{error::Error, process::ExitCode, time::Duration};
+
+const HELP: &str = "\
+Usage: cargo xtask bench NAME [--json] [--quick]
+
+Benchmarks:
+  commands   commands through the whole runtime to the durable reply: events of 256 bytes; 1, 16, 64 and 256
+             callers; rows `many` (10,000 aggregates) and `hot` (one); against a raw zero-filled log written
+             and synced in batches of the same size in the same run
+
+Options:
+  --json     one object a line
+  --quick    a short run that shows that it works; its figures say little
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if arguments.is_empty() || has("--help") || has("-h") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let names: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let [name] = names[..] else {
+        eprint!("kronika-bench: name one benchmark\n\n{HELP}");
+        return ExitCode::from(2);
+    };
+    let effort = if has("--quick") { QUICK } else { FULL };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match (name.as_str(), runtime) {
+        (_, Err(error)) => Err(error.into()),
+        ("commands", Ok(runtime)) => runtime.block_on(commands(effort, has("--json"))),
+        (other, _) => {
+            eprint!("kronika-bench: there is no benchmark named {other}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kronika-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const FULL: Effort =
+    Effort { slices: 5, slice: Duration::from_secs(2), callers: &[1, 16, 64, 256] };
+const QUICK: Effort = Effort { slices: 1, slice: Duration::from_millis(100), callers: &[1, 64] };
+
+async fn commands(effort: Effort, json: bool) -> Result<(), Box<dyn Error>> {
+    // In the working directory: a temporary directory may be in memory, where a sync costs nothing.
+    let directory = tempfile::tempdir_in(".")?;
+    commands::bench(directory.path(), effort, Report::new(json)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_benchmark_of_commands_runs() {
+        let effort =
+            Effort { slices: 1, slice: Duration::from_millis(20), callers: &[2] };
+        let directory = tempfile::tempdir().unwrap();
+        commands::bench(directory.path(), effort, Report::new(true)).await.unwrap();
+    }
+}

@@ -15,12 +15,11 @@ use axum::{
     extract::{OriginalUri, Request},
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, LOCATION},
+        header::{CONTENT_TYPE, ETAG, LOCATION},
     },
     response::Response,
 };
 use bytes::Bytes;
-use kronika_core::Version;
 use kronika_runtime::{CommandOptions, DynAggregates, EncodedAnswer, ExpectedVersion, Receipt};
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
@@ -103,9 +102,7 @@ pub(crate) fn answered(receipt: Receipt<Vec<u8>>, status: StatusCode) -> Respons
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(POSITION, position_value(&token));
-    if version > Version::ZERO {
-        headers.insert(axum::http::header::ETAG, etag(version));
-    }
+    headers.insert(ETAG, etag(version));
     if replayed {
         headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
     }

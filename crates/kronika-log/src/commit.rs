@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 /// Segments grow by this factor until they have the size that is set.
 const GROWTH: u64 = 4;
 
+static STATS: std::sync::Mutex<Vec<(u32,u32,u32,std::time::Instant)>> = std::sync::Mutex::new(Vec::new());
 /// Why a commit was not written.
 enum WriteFault {
     /// There is no room: nothing was written, and it may be tried again.
@@ -142,6 +143,13 @@ impl Committer {
             self.flush();
         }
         drop(guard);
+        let stats = STATS.lock().unwrap();
+        let n = stats.len();
+        let mut r: Vec<u32> = stats.iter().map(|s| s.0).collect(); r.sort();
+        let mut w: Vec<u32> = stats.iter().map(|s| s.1).collect(); w.sort();
+        let mut y: Vec<u32> = stats.iter().map(|s| s.2).collect(); y.sort();
+        let mut g: Vec<u32> = stats.windows(2).map(|p| (p[1].3 - p[0].3).as_micros() as u32 - p[0].1 - p[0].2).filter(|g| *g < 100000).collect(); g.sort();
+        eprintln!("commits {n} records p50 {} p90 {} avg {}; write p50 {} avg {}; sync p50 {} p90 {} avg {}; gap p50 {} p90 {} avg {}", r[n/2], r[n*9/10], r.iter().map(|x| *x as usize).sum::<usize>()/n, w[n/2], w.iter().map(|x| *x as usize).sum::<usize>()/n, y[n/2], y[n*9/10], y.iter().map(|x| *x as usize).sum::<usize>()/n, g[g.len()/2], g[g.len()*9/10], g.iter().map(|x| *x as usize).sum::<usize>()/g.len());
     }
 
     fn group(&mut self, group: Group) {
@@ -284,9 +292,13 @@ impl Committer {
         self.buffer[..COMMIT_HEADER_BYTES].copy_from_slice(&head);
         assert!(self.buffer.len() <= COMMIT_BYTES_MAX, "a commit is bounded");
         let file = &*self.tail.active.file;
+        let t0 = std::time::Instant::now();
         write_full(file, &self.buffer, offset)
             .map_err(|error| WriteFault::Failed(format!("a write failed: {error}")))?;
+        let t1 = std::time::Instant::now();
         self.sync().map_err(|error| WriteFault::Failed(format!("a sync failed: {error}")))?;
+        let t2 = std::time::Instant::now();
+        STATS.lock().unwrap().push((self.records, (t1 - t0).as_micros() as u32, (t2 - t1).as_micros() as u32, t0));
         self.tail.offset += self.buffer.len() as u64;
         self.tail.number += 1;
         self.tail.previous = check;
@@ -326,6 +338,7 @@ impl Committer {
         let (segment, start) = (commit.place.segment(), commit.place.offset());
         let index = &self.shared.index;
         index.record_commit(Position::new(commit.header.first_position), commit.place);
+        self.shared.counters.commit(commit.header.events, commit.bytes.len());
         self.shared.recent.push(commit);
         for pending in self.pending.drain(..) {
             let place = Place::new(segment, start + pending.at as u64);

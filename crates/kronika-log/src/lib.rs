@@ -23,12 +23,15 @@ mod read_partition;
 mod real_disk;
 mod recent;
 mod recover;
+#[cfg(test)]
+mod recover_tests;
 mod replay;
 mod segments;
 mod settings;
 mod shared;
 #[cfg(feature = "simulation")]
 mod simulated_disk;
+mod stats;
 mod tail;
 mod window;
 
@@ -42,3 +45,4 @@ pub use settings::PlantedFault;
 pub use settings::Settings;
 #[cfg(feature = "simulation")]
 pub use simulated_disk::{Fault, FaultKind, SimulatedDisk};
+pub use stats::LogStats;

@@ -22,6 +22,7 @@ use crate::{
     segments::{SegmentInfo, Segments},
     settings::Settings,
     shared::{Durable, Shared},
+    stats::{Counters, LogStats},
 };
 use kronika_core::{
     Append, AppendBy, AppendError, Appended, Capabilities, ClaimError, Epoch, Incarnation, Journal,
@@ -156,6 +157,7 @@ impl Log {
             durable: watch::Sender::new(durable),
             epochs: RwLock::new(recovered.epochs.clone()),
             queue: Queue::new(settings.queue_bytes),
+            counters: Counters::default(),
             notes,
             _disk: disk,
             _lock: lock,
@@ -200,6 +202,11 @@ impl Log {
     /// What an operator should know of the place that the journal is in; mostly nothing.
     pub fn notes(&self) -> &[String] {
         &self.shared.notes
+    }
+
+    /// What was made durable since it was opened.
+    pub fn stats(&self) -> LogStats {
+        self.shared.counters.read()
     }
 
     /// Reads from memory on the caller's thread, or else from files on a reader thread.

@@ -314,12 +314,14 @@ impl<'a> Scan<'a> {
     fn finish(mut self, published: Option<PublishedHead>) -> Result<Recovered, OpenError> {
         let end = Place::new(self.active, self.end(self.active));
         let incarnation = self.opened[0].header.incarnation;
+        // By number: the same end may be said as that of one segment or the beginning of the next.
+        let (number, previous) = (self.replay.number, self.replay.previous);
         let behind = |head: &PublishedHead| {
-            head.incarnation == incarnation.get()
-                && (head.end > end || head.number > self.replay.number)
+            let another = head.number == number && head.previous != previous;
+            head.incarnation == incarnation.get() && (head.number > number || another)
         };
         if published.as_ref().is_some_and(behind) {
-            let what = "the log ends before what was published as durable"; eprintln!("{published:?} {end:?} {}", self.replay.number);
+            let what = "the log ends before what was published as durable";
             return Err(damaged(end.segment(), end.offset(), what));
         }
         if self.opened.len() > self.active as usize + 1 {

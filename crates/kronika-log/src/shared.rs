@@ -2,7 +2,7 @@
 
 use crate::{
     disk::Disk, index::Index, lock::DirectoryLock, place::Place, queue::Queue, recent::Recent,
-    segments::Segments, settings::Settings,
+    segments::Segments, settings::Settings, stats::Counters,
 };
 use kronika_core::{Epoch, Incarnation, Mark};
 use std::sync::{Arc, RwLock};
@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     /// Durable epochs, by slice.
     pub(crate) epochs: RwLock<Vec<Epoch>>,
     pub(crate) queue: Queue,
+    pub(crate) counters: Counters,
     pub(crate) notes: Vec<String>,
     /// Kept open as long as anything of the log lives.
     pub(crate) _disk: Arc<dyn Disk>,

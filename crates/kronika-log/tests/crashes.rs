@@ -160,7 +160,10 @@ fn live(seed: u64, settings: Settings, faults: bool) -> Result<(), String> {
 
 #[test]
 fn nothing_acknowledged_is_lost_whatever_the_crash() {
-    let range = std::env::var("SEED").map_or(0..400, |seed| { let seed = seed.parse().unwrap(); seed..seed + 1 });
+    let range = std::env::var("SEED").map_or(0..400, |seed| {
+        let seed = seed.parse().unwrap();
+        seed..seed + 1
+    });
     for seed in range {
         live(seed, settings(seed), true).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
     }

@@ -1,1 +1,28 @@
-//! The facade.
+//! Event sourcing and CQRS: aggregates that record events in a durable journal, read models that follow it,
+//! and an HTTP service made from both.
+//!
+//! This crate is the one to depend on: it names what the others hold, and back ends by feature.
+
+extern crate self as kronika;
+
+pub use kronika_core::{
+    About, Aggregate, AggregateId, Append, AppendBy, AppendError, AppendHeader, AppendId, AppendMore,
+    Appended, BoxFuture, Capabilities, ClaimError, Codec, CodecError, Column, ColumnValue, Command,
+    Committed, Context, Decision, Direction, DynJournal, Effect, Epoch, Event, EventFilter, EventId,
+    EventKind, Folded, Followed, Follows, Handle, HistoryDiverged, Incarnation, Journal, Key, Keyed,
+    Kind, Lease, Loading, Mark, Metadata, Never, NewEvent, On, Origin, Outcome, Ownership, PartitionId,
+    PartitionPage, Position, Projection, ReadError, ReadPartition, ReadStream, RecordedAppend,
+    RecordedEvent, Rejection, RejectionKind, Row, SLICES, Shape, SharedJournal, Slice, SliceRange,
+    StreamCursor, StreamId, StreamIdError, StreamPage, Timer, Timestamp, Token, TokenError, Value,
+    Version, ensure,
+};
+#[doc(hidden)]
+pub use kronika_core::{decode_variant, encode_variant};
+#[cfg(feature = "embedded")]
+pub use kronika_log::{DirectoryLock, Log, LogStats, OpenError, Settings as LogSettings};
+pub use kronika_macros::{Command, Event, Key, Rejection, Row};
+pub use kronika_runtime::{
+    Aggregates, Builder, CommandError, CommandInfo, CommandOptions, Commands, DynAggregates,
+    EncodedAnswer, EncodedRejection, EncodedState, Environment, ExpectedVersion, Failure, Kronika,
+    Limits, Receipt, SendCommand, Standing, StartError, Stats,
+};

@@ -127,9 +127,16 @@ impl State {
         Ok(())
     }
 
-    pub fn admit_and_record(&mut self, flying: &Flying, process: u32) -> Appended {
-        self.admit(flying, process)?;
-        Ok(self.record(flying.append.clone(), Writer::Caller))
+    /// Records what is let in of what a crash overtook; nobody is told.
+    pub fn admit_or_break(&mut self, flying: Flying, process: u32) {
+        let admitted = self.admit(&flying, process);
+        let append = flying.append;
+        match admitted {
+            Ok(()) => drop(self.record(append, Writer::Caller)),
+            Err(_) => {
+                self.chains.entry(process).or_default().broke(&append.stream, append.loading);
+            }
+        }
     }
 
     fn record(&mut self, append: Append, by: Writer) -> Committed {

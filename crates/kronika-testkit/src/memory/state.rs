@@ -4,7 +4,7 @@
 use super::{
     account::Sent,
     settings::{Fault, MemorySettings, PlantedFault, ReadFault},
-    store::{Store, Writer},
+    store::Store,
 };
 use crate::moment::Moments;
 use kronika_core::{
@@ -228,7 +228,7 @@ impl State {
             for flying in group.appends {
                 goes_on = goes_on && self.random.bool();
                 if goes_on && self.failed.is_none() {
-                    let _ = self.admit_and_record(&flying, group.process);
+                    self.admit_or_break(flying, group.process);
                 }
             }
             let _ = group.answer.send((Vec::new(), Duration::ZERO)); // the caller may have gone
@@ -265,7 +265,4 @@ impl State {
     pub fn failed_error(why: &str) -> AppendError {
         AppendError::Failed(why.to_owned())
     }
-
-    /// Who writes when nobody says so.
-    pub const STRANGER: Writer = Writer::Stranger;
 }

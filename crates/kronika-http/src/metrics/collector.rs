@@ -1,0 +1,143 @@
+//! What the runtime and the projections count of themselves, read when Prometheus asks.
+
+use crate::{shared::Shared, waiting::ReadModelStatus};
+use kronika_runtime::{Standing, Stats};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+};
+use std::{
+    fmt::{self, Error},
+    sync::Arc,
+};
+
+pub(super) struct ServiceCollector(Arc<Shared>);
+
+impl ServiceCollector {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+}
+
+impl fmt::Debug for ServiceCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceCollector").finish_non_exhaustive()
+    }
+}
+
+/// A figure of something that has a name.
+struct Figure<T> {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricType,
+    read: fn(&T) -> u64,
+}
+
+const fn counter<T>(name: &'static str, help: &'static str, read: fn(&T) -> u64) -> Figure<T> {
+    Figure { name, help, kind: MetricType::Counter, read }
+}
+
+const fn gauge<T>(name: &'static str, help: &'static str, read: fn(&T) -> u64) -> Figure<T> {
+    Figure { name, help, kind: MetricType::Gauge, read }
+}
+
+const AGGREGATES: [Figure<Stats>; 16] = [
+    counter("commands", "Commands answered, in whatever way", |it| it.commands),
+    counter("commands_accepted", "Commands accepted", |it| it.accepted),
+    counter("commands_rejected", "Commands rejected by the aggregate", |it| it.rejected),
+    counter("commands_failed", "Commands answered with another error", |it| it.failed),
+    counter("commands_replayed", "Receipts given again to a repeated key", |it| it.replayed),
+    counter("reads", "States read through the mailbox", |it| it.reads),
+    counter("events", "Events recorded", |it| it.events),
+    counter("appends", "Appends in groups sent to the journal", |it| it.appends),
+    counter("groups", "Groups sent to the journal", |it| it.groups),
+    counter("loadings", "Aggregates loaded", |it| it.loadings),
+    counter("recoveries", "Conflicts, failed appends, unknown outcomes", |it| it.recoveries),
+    gauge("residents", "Aggregates in memory", |it| it.residents),
+    gauge("resident_bytes", "Their weight in bytes", |it| it.resident_bytes),
+    counter("passivations", "Residents let go", |it| it.passivations),
+    counter("slow_handlers", "Handlers that took longer than the limit", |it| it.slow_handlers),
+    counter("panics", "Panics in handlers, in apply and in replies", |it| it.panics),
+];
+
+const PROJECTIONS: [Figure<ReadModelStatus>; 4] = [
+    gauge("projection_position", "Position that it has come to", |it| it.position),
+    gauge("projection_lag_events", "Events that it is behind", |it| it.lag_events),
+    gauge("projection_parked_keys", "Keys that are parked", |it| it.parked_keys),
+    gauge("projection_failed", "Whether it has failed", |it| u64::from(it.failed)),
+];
+
+impl Collector for ServiceCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let shared = &*self.0;
+        let registered = shared.kronika.registered();
+        let stats: Vec<_> =
+            registered.iter().map(|it| (it.aggregate_type(), it.stats())).collect();
+        let named: Vec<_> = stats.iter().map(|(name, stats)| (*name, stats)).collect();
+        write(&mut encoder, "type", &AGGREGATES, &named)?;
+        let projections = shared.read_models.status();
+        let named: Vec<_> = projections.iter().map(|it| (it.name.as_str(), it)).collect();
+        write(&mut encoder, "projection", &PROJECTIONS, &named)?;
+        states(&mut encoder, &projections)?;
+        let owner = u64::from(shared.standing() == Standing::Owner);
+        alone(&mut encoder, "owner", "Whether this process may write to the journal", owner)?;
+        let open = shared.limits.feeds.saturating_sub(shared.feeds.available_permits());
+        alone(&mut encoder, "http_feeds", "Live feeds that are open", open as u64)
+    }
+}
+
+fn write<T>(
+    encoder: &mut DescriptorEncoder<'_>,
+    label: &str,
+    figures: &[Figure<T>],
+    named: &[(&str, &T)],
+) -> Result<(), Error> {
+    for figure in figures.iter().filter(|_| !named.is_empty()) {
+        let mut all =
+            encoder.encode_descriptor(figure.name, figure.help, None, figure.kind)?;
+        for (name, from) in named {
+            let one = all.encode_family(&[(label, *name)])?;
+            value(figure.kind, (figure.read)(from), one)?;
+        }
+    }
+    Ok(())
+}
+
+/// 1 for the state that a projection is in.
+fn states(
+    encoder: &mut DescriptorEncoder<'_>,
+    projections: &[ReadModelStatus],
+) -> Result<(), Error> {
+    if projections.is_empty() {
+        return Ok(());
+    }
+    let (name, help) = ("projection_state", "1 for the state that the projection is in");
+    let mut all = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for it in projections {
+        let labels = [("projection", it.name.as_str()), ("state", it.state.as_str())];
+        value(MetricType::Gauge, 1, all.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn alone(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    figure: u64,
+) -> Result<(), Error> {
+    let one = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    value(MetricType::Gauge, figure, one)
+}
+
+fn value(
+    kind: MetricType,
+    figure: u64,
+    encoder: prometheus_client::encoding::MetricEncoder<'_>,
+) -> Result<(), Error> {
+    match kind {
+        MetricType::Counter => ConstCounter::new(figure).encode(encoder),
+        _ => ConstGauge::new(i64::try_from(figure).unwrap_or(i64::MAX)).encode(encoder),
+    }
+}
