@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod append;
+mod batch;
 mod chains;
 mod codec;
 mod command;
@@ -13,6 +14,7 @@ mod event;
 mod ids;
 mod journal;
 mod projection;
+mod read_model;
 mod recorded;
 mod stream;
 mod token;
@@ -23,6 +25,7 @@ pub use append::{
     EVENT_BODY_BYTES_MAX, EVENTS_PER_APPEND_MAX, Keyed, Mark, Metadata, NAME_BYTES_MAX, NewEvent,
     Origin, TAGS_MAX, check_limits,
 };
+pub use batch::{Batch, BatchError, BatchProjection, EventFailure};
 pub use chains::Chains;
 pub use codec::{CodecError, decode_json, decode_variant, encode_json, encode_variant};
 pub use command::{Command, Never, Rejection, RejectionKind, Shape, canonical_json, ensure};
@@ -39,6 +42,11 @@ pub use journal::{
 };
 pub use projection::{
     About, Column, ColumnValue, Folded, Followed, Follows, Key, Kind, On, Projection, Row, Value,
+};
+pub use read_model::{
+    Checkpoint, Commit, CommitError, DynReadModelStore, Generation, OpenReadModelError,
+    PROJECTION_NAME_BYTES_MAX, ProjectionName, ReadModelId, ReadModelSpec, ReadModelStore,
+    SharedReadModelStore, SpecError, StoreFault, Takeover,
 };
 pub use recorded::{AppendHeader, RecordedAppend, RecordedEvent};
 pub use stream::{ID_BYTES_MAX, StreamId, StreamIdError, TYPE_BYTES_MAX, check_id, check_type};

@@ -100,7 +100,7 @@ pub trait Follows<P: Projection> {
 }
 
 /// One decoded event with its type erased, ready to be folded.
-pub trait Followed<P: Projection>: Send {
+pub trait Followed<P: Projection>: Send + Sync {
     /// See [`On::keys`].
     fn keys(&self, projection: &P, about: &About<'_>) -> Vec<P::Key>;
     /// See [`On::on`].

@@ -22,7 +22,10 @@ pub(crate) async fn read(
 ) -> Result<Bytes, Problem> {
     let has_type = has_json_type(headers)?;
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if announced.and_then(|length| length.parse().ok()).is_some_and(|it: u64| it > limits.body_bytes as u64) {
+    if announced
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|it: u64| it > limits.body_bytes as u64)
+    {
         return Err(too_large(limits));
     }
     let mut bytes = BytesMut::new();

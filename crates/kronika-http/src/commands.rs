@@ -72,7 +72,8 @@ impl CommandRoute {
         options.expected_version = expected_version(&parts.headers)?;
         options.origin = origin(&parts.extensions, &parts.headers);
         let (token, wait) = (position(&parts.headers)?, wait(&parts.headers)?);
-        let body = timeout_at(deadline, body::read(&parts.headers, body, &self.shared.limits)).await;
+        let body =
+            timeout_at(deadline, body::read(&parts.headers, body, &self.shared.limits)).await;
         let body = body.unwrap_or_else(|_| {
             let detail = "the body did not arrive in time; nothing was recorded";
             Err(Problem::unavailable(ProblemKind::Deadline, detail))

@@ -7,6 +7,5 @@ mod place;
 mod stream;
 
 pub(crate) use feed::feed;
-pub(crate) use form::EventForm;
 pub(crate) use journal::list;
 pub(crate) use stream::EventsRoute;

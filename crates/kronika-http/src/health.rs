@@ -44,8 +44,7 @@ fn reasons(shared: &Shared, request: &Request) -> Vec<serde_json::Value> {
     for projection in shared.read_models.status().into_iter().filter(|it| it.failed) {
         let detail = format!("projection {} has failed", projection.name);
         let name = projection.name;
-        reasons
-            .push(json!({"name": "projection-failed", "projection": name, "detail": detail}));
+        reasons.push(json!({"name": "projection-failed", "projection": name, "detail": detail}));
     }
     if request.extensions().get::<Draining>().is_some_and(Draining::has_begun) {
         reasons.push(json!({"name": "stopping", "detail": "the service is shutting down"}));

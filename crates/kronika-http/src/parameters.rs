@@ -54,14 +54,18 @@ impl Parameters {
         let Some(text) = self.once("limit")? else { return Ok(LIST_DEFAULT) };
         let limit = number(text).map(|limit| usize::try_from(limit).unwrap_or(LIST_MAX));
         limit.filter(|limit| *limit > 0).map(|limit| limit.min(LIST_MAX)).ok_or_else(|| {
-            Problem::bad_parameter("limit", format!("limit is a number from 1; {LIST_MAX} at most are given"))
+            Problem::bad_parameter(
+                "limit",
+                format!("limit is a number from 1; {LIST_MAX} at most are given"),
+            )
         })
     }
 
     /// A version.
     pub fn version(&self, name: &str) -> Result<Option<Version>, Problem> {
         let Some(text) = self.once(name)? else { return Ok(None) };
-        let refuse = || Problem::bad_parameter(name, format!("{name} is a version, a whole number"));
+        let refuse =
+            || Problem::bad_parameter(name, format!("{name} is a version, a whole number"));
         number(text).map(|version| Some(Version::new(version))).ok_or_else(refuse)
     }
 }

@@ -39,7 +39,10 @@ pub(crate) use reads::read_problem;
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Parts {
     kind: ProblemKind,
     status: StatusCode,
     detail: String,
@@ -51,35 +54,35 @@ impl Problem {
     /// A problem with what happened this time, in a sentence that a client may be shown.
     pub fn new(kind: ProblemKind, status: StatusCode, detail: impl Into<String>) -> Self {
         let (fields, headers) = (Map::new(), HeaderMap::new());
-        Self { kind, status, detail: detail.into(), fields, headers }
+        Self(Box::new(Parts { kind, status, detail: detail.into(), fields, headers }))
     }
 
     /// One more member of the problem object.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.fields.insert(name.to_owned(), value.into());
+        self.0.fields.insert(name.to_owned(), value.into());
         self
     }
 
     /// When to come back, in whole seconds, at least one.
     pub fn retry_after(mut self, after: Duration) -> Self {
         let seconds = after.as_millis().div_ceil(1000).max(1);
-        self.headers.insert(RETRY_AFTER, number(seconds));
+        self.0.headers.insert(RETRY_AFTER, number(seconds));
         self
     }
 
     /// Which kind of problem it is.
     pub fn kind(&self) -> ProblemKind {
-        self.kind
+        self.0.kind
     }
 
     /// The HTTP status that it is told with.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     pub(crate) fn newest(mut self, newest: Version) -> Self {
         if newest > Version::ZERO {
-            self.headers.insert(ETAG, etag(newest));
+            self.0.headers.insert(ETAG, etag(newest));
         }
         self.with("newest", newest.get())
     }
@@ -116,11 +119,11 @@ impl Problem {
 
     /// The members that every problem has, and those of this one.
     pub(crate) fn to_json(&self) -> Value {
-        let mut object = self.fields.clone();
-        object.insert("type".into(), format!("/problems/{}", self.kind.name()).into());
-        object.insert("title".into(), self.kind.title().into());
-        object.insert("status".into(), self.status.as_u16().into());
-        object.insert("detail".into(), self.detail.clone().into());
+        let mut object = self.0.fields.clone();
+        object.insert("type".into(), format!("/problems/{}", self.0.kind.name()).into());
+        object.insert("title".into(), self.0.kind.title().into());
+        object.insert("status".into(), self.0.status.as_u16().into());
+        object.insert("detail".into(), self.0.detail.clone().into());
         Value::Object(object)
     }
 }
@@ -148,8 +151,8 @@ impl From<HistoryDiverged> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.to_json().to_string()));
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        *response.status_mut() = self.0.status;
+        *response.headers_mut() = self.0.headers;
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, json);
         response

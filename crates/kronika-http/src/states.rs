@@ -9,10 +9,7 @@ use crate::{
 };
 use axum::{
     extract::Request,
-    http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::CACHE_CONTROL,
-    },
+    http::{HeaderMap, HeaderValue, StatusCode, header::CACHE_CONTROL},
     response::Response,
 };
 use kronika_core::Version;

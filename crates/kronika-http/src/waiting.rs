@@ -1,6 +1,7 @@
 //! Where queries wait until the read models that they are answered from have what the caller has seen.
 
 use kronika_core::{BoxFuture, Token};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The read models of a service, as far as queries have to know of them.
@@ -44,14 +45,18 @@ pub enum Waited {
 pub struct ReadModelStatus {
     /// The projection's name.
     pub name: String,
-    /// What it does: running, paused, stopped, failed and the like.
-    pub state: String,
+    /// What it does: running, paused, stopped, failed and the like, in one word.
+    pub state: &'static str,
     /// Whether it has failed, so that this process is not ready.
     pub failed: bool,
-    /// How far it has come.
-    pub position: u64,
+    /// Everything of the journal up to here is in its read model.
+    pub seen: Token,
+    /// Events that it has handled.
+    pub events: u64,
     /// Events that it is behind.
     pub lag_events: u64,
+    /// How old the oldest event is that it is behind.
+    pub lag: Duration,
     /// Keys that are parked.
     pub parked_keys: u64,
 }

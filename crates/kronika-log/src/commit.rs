@@ -1,137 +1,75 @@
-//! The commit thread: lets appends in, writes what waits with one write and one sync, and tells the callers.
+//! The commit thread: lets appends in, in the order of the calls, and tells the callers when they are durable.
 //!
-//! One write is in flight at a time. After a failed write or sync nothing is acknowledged any more and the sync
-//! is never tried again: the page cache may call the pages clean that never reached the disk.
+//! What waits is put into the next commit while the one before it is being written, see `write.rs`. Nothing is told
+//! before what it was decided on is durable; once a commit failed, nothing is acknowledged any more.
 
 use crate::{
     admit::Admission,
+    batch::{Batch, Part, Pending, Reply},
     disk::{DiskFile, write_full},
     format::{
-        COMMIT_BYTES_MAX, COMMIT_HEADER_BYTES, Claim, CommitHeader, CommitKind, FIRST_COMMIT,
-        PublishedHead, SegmentHeader, bytes_estimate, encode_append, encode_claim, seal_body,
+        COMMIT_BYTES_MAX, COMMIT_HEADER_BYTES, Claim, CommitKind, FIRST_COMMIT, PublishedHead,
+        bytes_estimate, encode_append, encode_claim,
     },
     index::{Admitted, AppendEntry, VERSION_MAX},
     place::Place,
-    prepare::{Preparation, ReadySegment},
     queue::{ClaimRequest, Group, Work},
-    random::Random,
     recent::StoredCommit,
-    segments::SegmentInfo,
     shared::{Durable, Shared},
+    write::{Done, Handoff, WriteFault, Written},
 };
 use bytes::Bytes;
 use kronika_core::{
-    Append, AppendError, AppendId, Appended, ClaimError, Committed, Lease, Loading, Mark,
-    Ownership, PartitionId, Position, StreamId, Timestamp, Version,
+    Append, AppendError, Appended, ClaimError, Committed, Lease, Mark, Ownership, PartitionId,
+    Position, Timestamp, Version,
 };
 use std::{
     collections::VecDeque,
     sync::{Arc, PoisonError},
 };
-use tokio::sync::oneshot;
 
-/// Segments grow by this factor until they have the size that is set.
-const GROWTH: u64 = 4;
-
-static STATS: std::sync::Mutex<Vec<(u32,u32,u32,std::time::Instant)>> = std::sync::Mutex::new(Vec::new());
-/// Why a commit was not written.
-enum WriteFault {
-    /// There is no room: nothing was written, and it may be tried again.
-    NoRoom(String),
-    /// A write or sync failed: it may have been written.
-    Failed(String),
-}
-
-/// An append in the commit that is being filled.
-struct Pending {
-    stream: StreamId,
-    loading: Loading,
-    admitted: Admitted,
-    /// Place of its record in the buffer.
-    at: usize,
-    id: AppendId,
-    end: Version,
-    key: Option<u64>,
-}
-
-/// A group that is not answered yet.
-struct OpenGroup {
-    reply: oneshot::Sender<Vec<Appended>>,
-    results: Vec<Appended>,
-    bytes: usize,
-    /// Results from here on depend on the commit that is being filled.
-    from: usize,
-    whole: bool,
-}
-
-/// Where the log goes on.
-pub(crate) struct Tail {
-    pub(crate) active: ReadySegment,
-    pub(crate) offset: u64,
-    pub(crate) number: u64,
-    pub(crate) previous: u32,
-    pub(crate) mark: Mark,
-    pub(crate) time: Timestamp,
-}
+/// A batch of at most so many records is written by this thread, if nothing is being written.
+const RECORDS_HERE_MAX: u32 = 4;
 
 /// The commit thread's own.
 pub(crate) struct Committer {
     shared: Arc<Shared>,
-    preparation: Arc<Preparation>,
+    handoff: Arc<Handoff>,
     head_file: Arc<dyn DiskFile>,
-    random: Random,
     admission: Admission,
-    tail: Tail,
-    /// The commit that is being filled: room for its header, then records.
-    buffer: Vec<u8>,
-    records: u32,
-    /// Its last event so far, and its time.
+    /// The last event that was let in, and the time of the newest commit: durable or on its way.
     mark: Mark,
     time: Timestamp,
-    pending: Vec<Pending>,
-    open: Vec<OpenGroup>,
+    /// Results of a group whose last part is still to come.
+    carried: Vec<Appended>,
+    done: Vec<Done>,
     failed: Option<String>,
 }
 
 impl Committer {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        preparation: Arc<Preparation>,
+        handoff: Arc<Handoff>,
         head_file: Arc<dyn DiskFile>,
-        random: Random,
         admission: Admission,
-        tail: Tail,
+        time: Timestamp,
     ) -> Self {
-        Self {
-            shared,
-            preparation,
-            head_file,
-            random,
-            admission,
-            mark: tail.mark,
-            time: tail.time,
-            tail,
-            buffer: vec![0; COMMIT_HEADER_BYTES],
-            records: 0,
-            pending: Vec::new(),
-            open: Vec::new(),
-            failed: None,
-        }
+        let mark = shared.durable().mark;
+        let (carried, done, failed) = (Vec::new(), Vec::new(), None);
+        Self { shared, handoff, head_file, admission, mark, time, carried, done, failed }
     }
 
     /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
-        let guard = AbandonOnDrop(Arc::clone(&self.shared));
-        self.publish_head();
+        let _guard = AbandonOnDrop(Arc::clone(&self.shared), Arc::clone(&self.handoff));
+        self.publish_head(&self.handoff.head());
         let mut work = VecDeque::new();
-        while self.shared.queue.take(&mut work) {
+        while self.shared.queue.take(&mut work, &mut self.done) {
+            self.settle();
             for one in work.drain(..) {
                 match one {
                     Work::Group(group) => self.group(group),
-                    Work::Claim(claim) => {
-                        self.flush();
-                        self.claim(claim);
-                    }
+                    Work::Claim(claim) => self.claim(claim),
                     Work::Refused(appends) => {
                         for (stream, loading) in appends {
                             self.admission.broke(&stream, loading);
@@ -140,278 +78,205 @@ impl Committer {
                     Work::RefusedUpTo(loading) => self.admission.broke_up_to(loading),
                 }
             }
-            self.flush();
+            self.offer(RECORDS_HERE_MAX);
         }
-        drop(guard);
-        let stats = STATS.lock().unwrap();
-        let n = stats.len();
-        let mut r: Vec<u32> = stats.iter().map(|s| s.0).collect(); r.sort();
-        let mut w: Vec<u32> = stats.iter().map(|s| s.1).collect(); w.sort();
-        let mut y: Vec<u32> = stats.iter().map(|s| s.2).collect(); y.sort();
-        let mut g: Vec<u32> = stats.windows(2).map(|p| (p[1].3 - p[0].3).as_micros() as u32 - p[0].1 - p[0].2).filter(|g| *g < 100000).collect(); g.sort();
-        eprintln!("commits {n} records p50 {} p90 {} avg {}; write p50 {} avg {}; sync p50 {} p90 {} avg {}; gap p50 {} p90 {} avg {}", r[n/2], r[n*9/10], r.iter().map(|x| *x as usize).sum::<usize>()/n, w[n/2], w.iter().map(|x| *x as usize).sum::<usize>()/n, y[n/2], y[n*9/10], y.iter().map(|x| *x as usize).sum::<usize>()/n, g[g.len()/2], g[g.len()*9/10], g.iter().map(|x| *x as usize).sum::<usize>()/g.len());
+        self.drain();
+    }
+
+    /// Lets the batch be written; settles it if that was done here.
+    fn offer(&mut self, records_here_max: u32) {
+        if let Some(done) = self.handoff.offer(records_here_max) {
+            self.done.push(done);
+            self.settle();
+        }
+    }
+
+    /// Waits until nothing is on its way.
+    fn drain(&mut self) {
+        loop {
+            self.offer(u32::MAX);
+            if self.handoff.is_idle() {
+                return;
+            }
+            self.wait();
+        }
+    }
+
+    /// Waits for a batch that is being written.
+    fn wait(&mut self) {
+        self.shared.queue.wait_done(&mut self.done);
+        self.settle();
     }
 
     fn group(&mut self, group: Group) {
         let Group { appends, bytes, reply } = group;
-        let results = Vec::with_capacity(appends.len());
-        self.open.push(OpenGroup { reply, results, bytes, from: 0, whole: false });
+        let mut answer = Some((reply, bytes));
+        let mut left = appends.len();
+        if left == 0 {
+            self.handoff.fill(|batch| batch.push(None, answer.take()));
+        }
         for append in appends {
-            if self.records > 0 && self.buffer.len() + bytes_estimate(&append) > self.commit_bytes()
-            {
-                self.flush();
+            let estimate = bytes_estimate(&append);
+            while self.is_full(estimate) {
+                self.offer(0);
+                self.wait();
             }
-            let (stream, loading) = (append.stream.clone(), append.loading);
-            let result = self.admit(append);
-            if result.is_err() {
-                self.admission.broke(&stream, loading);
-            }
-            self.open.last_mut().expect("this group is open").results.push(result);
+            left -= 1;
+            self.append(append, if left == 0 { answer.take() } else { None });
         }
-        self.open.last_mut().expect("this group is open").whole = true;
+        #[cfg(feature = "planted-faults")]
+        if self.shared.settings.plants(crate::PlantedFault::ReplyBeforeSync) {
+            let parts = self.handoff.fill(|batch| std::mem::take(&mut batch.parts));
+            parts.into_iter().for_each(|part| self.answer(part));
+        }
     }
 
-    /// Bytes after which a commit is closed: what fits the next segment too.
-    fn commit_bytes(&self) -> usize {
-        let room = self.next_segment_bytes() - FIRST_COMMIT - COMMIT_HEADER_BYTES as u64;
-        self.shared.settings.commit_bytes.min(room as usize)
+    /// Whether an append of so many bytes has to wait for the next commit.
+    fn is_full(&self, bytes: usize) -> bool {
+        let room = self.shared.settings.segment_bytes - FIRST_COMMIT;
+        let most = self.shared.settings.commit_bytes.min(room as usize);
+        self.handoff.fill(|batch| batch.records > 0 && batch.buffer.len() + bytes > most)
     }
 
-    fn next_segment_bytes(&self) -> u64 {
-        let grown = self.tail.active.header.bytes.saturating_mul(GROWTH);
-        grown.min(self.shared.settings.segment_bytes)
-    }
-
-    /// Puts an append into the commit, or says why not.
-    fn admit(&mut self, append: Append) -> Appended {
-        if let Some(reason) = &self.failed {
-            return Err(AppendError::Failed(reason.clone()));
-        }
-        self.admission.check(&append)?;
-        let events = append.events.len() as u64;
-        if append.expected.get() > VERSION_MAX - events {
-            let found = self.shared.index.stream(&append.stream, newest);
-            return Err(conflict(append, found));
-        }
-        let admitted = match self.shared.index.admit(&append.stream, append.expected, events) {
+    /// Puts an append into the commit, or says why not; `last` with the last one of its group.
+    fn append(&mut self, append: Append, last: Option<(Reply, usize)>) {
+        let admitted = match self.admit(&append) {
             Ok(admitted) => admitted,
-            Err(found) => return Err(conflict(append, found)),
-        };
-        if self.records == 0 {
-            self.time = (self.shared.settings.clock)().max(self.tail.time);
-        }
-        let at = self.buffer.len();
-        let first = self.mark.position.plus(1);
-        let encoded = encode_append(&mut self.buffer, &append, first, self.time).and_then(|()| {
-            let bytes = self.buffer.len() - at;
-            let most = COMMIT_BYTES_MAX - 2 * COMMIT_HEADER_BYTES;
-            if bytes > most {
-                return Err(AppendError::TooLarge(format!("{bytes} bytes, at most {most}")));
+            Err(error) => {
+                self.admission.broke(&append.stream, append.loading);
+                return self.handoff.fill(|batch| batch.push(Some(Err(error)), last));
             }
-            Ok(())
-        });
-        if let Err(error) = encoded {
-            self.buffer.truncate(at);
-            self.shared.index.withdraw(&append.stream, admitted);
-            return Err(error);
-        }
-        self.records += 1;
-        let mark = append.events.last().map(|event| {
-            let id = event.id.unwrap_or_else(|| append.id.event(append.events.len() - 1));
-            Mark::at(PartitionId::default(), self.mark.position.plus(events), id)
-        });
-        self.mark = mark.unwrap_or(self.mark);
-        let end = append.expected.plus(events);
-        let more = append.more.as_deref();
-        let key = more.and_then(|more| {
+        };
+        let key = append.more.as_deref().and_then(|more| {
             let principal = more.origin.principal.as_deref();
             let key = &more.keyed.as_ref()?.key;
             Some(self.shared.index.key_hash(&append.stream, principal, key))
         });
-        let Append { id, stream, loading, .. } = append;
-        self.pending.push(Pending { stream, loading, admitted, at, id, end, key });
-        Ok(Committed { version: end, time: self.time, mark })
-    }
-
-    /// Writes the commit that was filled, and answers the groups that are whole.
-    fn flush(&mut self) {
-        #[cfg(feature = "planted-faults")]
-        if self.shared.settings.plants(crate::PlantedFault::ReplyBeforeSync) {
-            self.answer();
-        }
-        if self.records > 0 {
-            match self.write(CommitKind::Appends) {
-                Ok(commit) => self.publish(commit),
-                Err(WriteFault::NoRoom(reason)) => self.take_back(&reason),
-                Err(WriteFault::Failed(reason)) => self.poison(reason),
+        let (clock, time, mark) = (self.shared.settings.clock, self.time, self.mark);
+        let put = self.handoff.fill(|batch| {
+            if batch.records == 0 {
+                (batch.time, batch.mark) = (clock().max(time), mark);
+            }
+            let put = put(batch, &append, admitted, key);
+            batch.push(Some(put.clone()), last);
+            put.map(|committed| (batch.mark, committed.time))
+        });
+        match put {
+            Ok(now) => (self.mark, self.time) = now,
+            Err(_) => {
+                self.shared.index.withdraw(&append.stream, admitted);
+                self.admission.broke(&append.stream, append.loading);
             }
         }
-        self.answer();
     }
 
-    fn answer(&mut self) {
-        let mut settled = 0;
-        for group in self.open.extract_if(.., |group| group.whole) {
-            settled += group.bytes;
-            // Whoever dropped the future does not want to know.
-            let _ = group.reply.send(group.results);
+    /// Whether an append may be recorded.
+    fn admit(&mut self, append: &Append) -> Result<Admitted, AppendError> {
+        if let Some(reason) = &self.failed {
+            return Err(AppendError::Failed(reason.clone()));
         }
-        if let Some(unfinished) = self.open.last_mut() {
-            unfinished.from = unfinished.results.len();
+        self.admission.check(append)?;
+        let events = append.events.len() as u64;
+        if append.expected.get() > VERSION_MAX - events {
+            let newest = |appends: &[AppendEntry]| appends.last().map_or(0, |last| last.end());
+            let found = self.shared.index.stream(&append.stream, newest);
+            return Err(conflict(append, Version::new(found)));
         }
-        if settled > 0 {
-            self.shared.queue.settled(settled);
+        let admitted = self.shared.index.admit(&append.stream, append.expected, events);
+        admitted.map_err(|found| conflict(append, found))
+    }
+
+    /// Settles the batches that were written.
+    fn settle(&mut self) {
+        for done in std::mem::take(&mut self.done) {
+            let Done { mut batch, result } = done;
+            match result {
+                Ok(Some(written)) => self.publish(&mut batch, &written),
+                Ok(None) => {}
+                Err(WriteFault::NoRoom(reason)) => self.take_back(&mut batch, &reason),
+                Err(WriteFault::Failed(reason)) => self.poison(&mut batch, reason),
+            }
+            for part in batch.parts.drain(..) {
+                self.answer(part);
+            }
+            self.handoff.settled(batch);
         }
     }
 
-    /// Writes and syncs the buffer as one commit.
-    fn write(&mut self, kind: CommitKind) -> Result<StoredCommit, WriteFault> {
-        let bytes = self.buffer.len().next_multiple_of(COMMIT_HEADER_BYTES) as u64;
-        if self.tail.offset + bytes > self.tail.active.header.bytes {
-            self.roll(bytes)?;
+    fn answer(&mut self, part: Part) {
+        let Some(reply) = part.reply else { return self.carried.extend(part.results) };
+        let mut results = part.results;
+        if !self.carried.is_empty() {
+            self.carried.append(&mut results);
+            results = std::mem::take(&mut self.carried);
         }
-        let (offset, seal) = (self.tail.offset, self.tail.active.header.seal());
-        let (sparse_sectors, body_check) = seal_body(&mut self.buffer, self.records, seal, offset);
-        let first = self.tail.mark.position.plus(1).get();
-        let header = CommitHeader {
-            kind,
-            extended: false,
-            sparse_sectors,
-            body_bytes: u32::try_from(self.buffer.len() - COMMIT_HEADER_BYTES)
-                .expect("a commit is bounded"),
-            first_position: first,
-            time: self.time.get(),
-            records: self.records,
-            events: u32::try_from(self.mark.position.plus(1).get() - first)
-                .expect("a commit is bounded"),
-            number: self.tail.number + 1,
-            previous: self.tail.previous,
-            body_check,
-        };
-        let (head, check) = header.encode(seal, offset);
-        self.buffer[..COMMIT_HEADER_BYTES].copy_from_slice(&head);
-        assert!(self.buffer.len() <= COMMIT_BYTES_MAX, "a commit is bounded");
-        let file = &*self.tail.active.file;
-        let t0 = std::time::Instant::now();
-        write_full(file, &self.buffer, offset)
-            .map_err(|error| WriteFault::Failed(format!("a write failed: {error}")))?;
-        let t1 = std::time::Instant::now();
-        self.sync().map_err(|error| WriteFault::Failed(format!("a sync failed: {error}")))?;
-        let t2 = std::time::Instant::now();
-        STATS.lock().unwrap().push((self.records, (t1 - t0).as_micros() as u32, (t2 - t1).as_micros() as u32, t0));
-        self.tail.offset += self.buffer.len() as u64;
-        self.tail.number += 1;
-        self.tail.previous = check;
-        (self.tail.mark, self.tail.time) = (self.mark, self.time);
-        let bytes = Bytes::copy_from_slice(&self.buffer);
-        Ok(StoredCommit { place: Place::new(seal.segment, offset), header, bytes })
+        self.shared.queue.settled(part.bytes);
+        // Whoever dropped the future does not want to know.
+        let _ = reply.send(results);
     }
 
-    fn sync(&self) -> std::io::Result<()> {
-        let synced = self.tail.active.file.sync_data();
-        #[cfg(feature = "planted-faults")]
-        if synced.is_err() && self.shared.settings.plants(crate::PlantedFault::SyncAgain) {
-            return self.tail.active.file.sync_data();
-        }
-        synced
-    }
-
-    /// Goes on in the next segment.
-    fn roll(&mut self, bytes: u64) -> Result<(), WriteFault> {
-        let ready = self.preparation.take(FIRST_COMMIT + bytes).map_err(WriteFault::NoRoom)?;
-        let info = SegmentInfo { seal: ready.header.seal(), end: FIRST_COMMIT };
-        self.shared.segments.roll(self.tail.offset, info);
-        self.tail.active = ready;
-        self.tail.offset = FIRST_COMMIT;
-        let next = SegmentHeader {
-            segment: self.tail.active.header.segment + 1,
-            bytes: self.next_segment_bytes(),
-            salt: self.random.next(),
-            ..self.tail.active.header
-        };
-        self.preparation.want(next);
-        Ok(())
-    }
-
-    /// A commit is durable: readers see it, and the buffer is free.
-    fn publish(&mut self, commit: StoredCommit) {
-        let (segment, start) = (commit.place.segment(), commit.place.offset());
+    /// A commit is durable: readers see it.
+    fn publish(&self, batch: &mut Batch, written: &Written) {
+        let Written { place, header, head } = written;
         let index = &self.shared.index;
-        index.record_commit(Position::new(commit.header.first_position), commit.place);
-        self.shared.counters.commit(commit.header.events, commit.bytes.len());
-        self.shared.recent.push(commit);
-        for pending in self.pending.drain(..) {
-            let place = Place::new(segment, start + pending.at as u64);
-            let entry = AppendEntry::new(place, pending.end, pending.id);
+        index.record_commit(Position::new(header.first_position), *place);
+        let bytes = Bytes::copy_from_slice(&batch.buffer);
+        self.shared.counters.commit(header.events, bytes.len());
+        self.shared.recent.push(StoredCommit { place: *place, header: *header, bytes });
+        for pending in batch.pending.drain(..) {
+            let at = Place::new(place.segment(), place.offset() + pending.at as u64);
+            let entry = AppendEntry::new(at, pending.end, pending.id);
             index.record(pending.admitted, entry, pending.key);
         }
-        let end = Place::new(segment, self.tail.offset);
-        let mark = self.tail.mark;
-        self.shared.durable.send_replace(Durable { end, mark, failed: None });
-        self.publish_head();
-        self.preparation.used(self.tail.offset, self.tail.active.header.bytes);
-        self.empty();
+        let durable = Durable { end: head.end, mark: batch.mark, failed: None };
+        self.shared.durable.send_replace(durable);
+        self.publish_head(head);
     }
 
     /// For followers in other processes and for recovery. Not synced, and a failure loses nothing: what is
     /// published stays behind the truth until the next commit.
-    fn publish_head(&self) {
-        let head = PublishedHead {
-            incarnation: self.shared.incarnation.get(),
-            end: Place::new(self.tail.active.header.segment, self.tail.offset),
-            number: self.tail.number,
-            position: self.tail.mark.position.get(),
-            previous: self.tail.previous,
-        };
+    fn publish_head(&self, head: &PublishedHead) {
         let _ = write_full(&*self.head_file, &head.encode(), 0);
     }
 
-    fn empty(&mut self) {
-        self.pending.clear();
-        self.buffer.truncate(COMMIT_HEADER_BYTES);
-        self.records = 0;
-        (self.mark, self.time) = (self.tail.mark, self.tail.time);
+    /// There is no room for a commit: nothing of it was recorded, nor of what was let in after it.
+    fn take_back(&mut self, batch: &mut Batch, reason: &str) {
+        let unavailable = AppendError::Unavailable(reason.to_owned());
+        let Self { shared, admission, handoff, .. } = self;
+        let mut take_back = |batch: &mut Batch| {
+            for pending in batch.pending.drain(..).rev() {
+                shared.index.withdraw(&pending.stream, pending.admitted);
+                admission.broke(&pending.stream, pending.loading);
+            }
+            batch.spoil(&unavailable, &unavailable);
+        };
+        handoff.fill(|filling| {
+            take_back(filling);
+            filling.drop_appends();
+        });
+        take_back(batch);
+        self.mark = self.shared.durable().mark;
+        self.handoff.resume();
     }
 
-    /// There is no room for the commit: nothing of it was recorded.
-    fn take_back(&mut self, reason: &str) {
-        for pending in self.pending.drain(..).rev() {
-            self.shared.index.withdraw(&pending.stream, pending.admitted);
-            self.admission.broke(&pending.stream, pending.loading);
-        }
-        self.empty();
-        for group in &mut self.open {
-            for result in &mut group.results[group.from..] {
-                // A conflict may have been with an append that was taken back.
-                if matches!(result, Ok(_) | Err(AppendError::Conflict { .. })) {
-                    *result = Err(AppendError::Unavailable(reason.to_owned()));
-                }
-            }
-        }
-    }
-
-    /// The commit failed: nothing is acknowledged any more.
-    fn poison(&mut self, reason: String) {
-        for group in &mut self.open {
-            for result in &mut group.results[group.from..] {
-                match result {
-                    Ok(_) => *result = Err(AppendError::UnknownOutcome),
-                    // It may have been with an append whose outcome is not known.
-                    Err(AppendError::Conflict { .. }) => {
-                        *result = Err(AppendError::Failed(reason.clone()));
-                    }
-                    Err(_) => {}
-                }
-            }
-        }
-        self.empty();
-        let failed = Some(Arc::from(reason.as_str()));
-        self.shared.durable.send_modify(|durable| durable.failed = failed);
+    /// A commit failed: nothing is acknowledged any more.
+    fn poison(&mut self, batch: &mut Batch, reason: String) {
+        let failed = AppendError::Failed(reason.clone());
+        batch.spoil(&AppendError::UnknownOutcome, &failed);
+        self.handoff.fill(|filling| {
+            filling.spoil(&failed, &failed);
+            filling.drop_appends();
+        });
+        let told = Some(Arc::from(reason.as_str()));
+        self.shared.durable.send_modify(|durable| durable.failed = told);
         self.failed = Some(reason);
+        // What comes from now on has no records: it is only answered.
+        self.handoff.resume();
     }
 
-    /// Raises an epoch, in a commit of its own.
+    /// Raises an epoch, in a commit of its own, when everything before it is settled.
     fn claim(&mut self, request: ClaimRequest) {
+        self.drain();
         let answer = self.try_claim(&request);
         let _ = request.reply.send(answer);
     }
@@ -428,43 +293,66 @@ impl Committer {
             return Err(ClaimError::Fenced { held, now: newest });
         }
         let claim = Claim { slices: request.slices, epoch: newest.next() };
-        self.time = (self.shared.settings.clock)().max(self.tail.time);
-        encode_claim(&mut self.buffer, &claim);
-        self.records = 1;
-        match self.write(CommitKind::Control) {
-            Ok(commit) => {
-                self.admission.claimed(claim.slices, claim.epoch);
-                let mut epochs = self.shared.epochs.write().unwrap_or_else(PoisonError::into_inner);
-                epochs.copy_from_slice(self.admission.all_epochs());
-                drop(epochs);
-                self.publish(commit);
-                Ok(Ownership { epoch: claim.epoch, lease: Lease::Exclusive })
-            }
-            Err(WriteFault::NoRoom(reason)) => {
-                self.empty();
-                Err(ClaimError::Unavailable(reason))
-            }
-            Err(WriteFault::Failed(reason)) => {
-                self.poison(reason.clone());
-                Err(ClaimError::Failed(reason))
-            }
+        self.time = (self.shared.settings.clock)().max(self.time);
+        let mut batch = Batch::new();
+        (batch.kind, batch.records) = (CommitKind::Control, 1);
+        (batch.time, batch.mark) = (self.time, self.mark);
+        encode_claim(&mut batch.buffer, &claim);
+        let done = self.handoff.write_alone(batch);
+        let refused = match &done.result {
+            Ok(_) => None,
+            Err(WriteFault::NoRoom(reason)) => Some(ClaimError::Unavailable(reason.clone())),
+            Err(WriteFault::Failed(reason)) => Some(ClaimError::Failed(reason.clone())),
+        };
+        if refused.is_none() {
+            self.admission.claimed(claim.slices, claim.epoch);
+            let mut epochs = self.shared.epochs.write().unwrap_or_else(PoisonError::into_inner);
+            epochs.copy_from_slice(self.admission.all_epochs());
         }
+        self.done.push(done);
+        self.settle();
+        refused.map_or(Ok(Ownership { epoch: claim.epoch, lease: Lease::Exclusive }), Err)
     }
 }
 
-fn newest(appends: &[AppendEntry]) -> Version {
-    Version::new(appends.last().map_or(0, |last| last.end()))
+/// Encodes an append into a batch, or leaves the batch as it was.
+fn put(batch: &mut Batch, append: &Append, admitted: Admitted, key: Option<u64>) -> Appended {
+    let at = batch.buffer.len();
+    let events = append.events.len();
+    let encoded = encode_append(&mut batch.buffer, append, batch.mark.position.plus(1), batch.time);
+    let (bytes, most) = (batch.buffer.len() - at, COMMIT_BYTES_MAX - 2 * COMMIT_HEADER_BYTES);
+    let encoded = match encoded {
+        Ok(()) if bytes > most => {
+            Err(AppendError::TooLarge(format!("{bytes} bytes, at most {most}")))
+        }
+        encoded => encoded,
+    };
+    if let Err(error) = encoded {
+        batch.buffer.truncate(at);
+        return Err(error);
+    }
+    let mark = append.events.last().map(|event| {
+        let id = event.id.unwrap_or_else(|| append.id.event(events - 1));
+        Mark::at(PartitionId::default(), batch.mark.position.plus(events as u64), id)
+    });
+    batch.mark = mark.unwrap_or(batch.mark);
+    batch.records += 1;
+    let (id, stream, loading) = (append.id, append.stream.clone(), append.loading);
+    let end = append.expected.plus(events as u64);
+    batch.pending.push(Pending { stream, loading, admitted, at, id, end, key });
+    Ok(Committed { version: end, time: batch.time, mark })
 }
 
-fn conflict(append: Append, found: Version) -> AppendError {
-    AppendError::Conflict { stream: append.stream, expected: append.expected, found }
+fn conflict(append: &Append, found: Version) -> AppendError {
+    AppendError::Conflict { stream: append.stream.clone(), expected: append.expected, found }
 }
 
 /// Whatever ends the commit thread, callers are not left waiting.
-struct AbandonOnDrop(Arc<Shared>);
+struct AbandonOnDrop(Arc<Shared>, Arc<Handoff>);
 
 impl Drop for AbandonOnDrop {
     fn drop(&mut self) {
+        self.1.close();
         self.0.queue.abandon();
         self.0.durable.send_modify(|durable| {
             durable.failed.get_or_insert_with(|| "the log is closed".into());

@@ -4,18 +4,17 @@
 //! nothing else: no read models, no snapshots, no policy about who may write.
 
 mod admit;
+mod batch;
 mod commit;
 mod disk;
 mod error;
 mod format;
-
 mod index;
 mod lock;
 mod log;
 mod place;
 mod pool;
 mod prepare;
-
 mod queue;
 mod random;
 mod read;
@@ -34,6 +33,7 @@ mod simulated_disk;
 mod stats;
 mod tail;
 mod window;
+mod write;
 
 pub use disk::{Disk, DiskFile, FileSystem, OpenMode};
 pub use error::{Damage, OpenError};

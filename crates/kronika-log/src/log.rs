@@ -5,7 +5,7 @@
 
 use crate::{
     admit::Admission,
-    commit::{Committer, Tail},
+    commit::Committer,
     disk::{Disk, FileSystem, OpenMode, write_full},
     error::OpenError,
     format::{FIRST_COMMIT, HEAD_BYTES, SegmentHeader, bytes_estimate},
@@ -23,6 +23,7 @@ use crate::{
     settings::Settings,
     shared::{Durable, Shared},
     stats::{Counters, LogStats},
+    write::{Handoff, Tail, Writer, next_segment_bytes},
 };
 use kronika_core::{
     Append, AppendBy, AppendError, Appended, Capabilities, ClaimError, Epoch, Incarnation, Journal,
@@ -142,7 +143,7 @@ impl Log {
         let Recovered { incarnation, active, end, mark, .. } = recovered;
         let next = SegmentHeader {
             segment: active.header.segment + 1,
-            bytes: active.header.bytes.saturating_mul(4).min(settings.segment_bytes),
+            bytes: next_segment_bytes(active.header.bytes, &settings),
             salt: random.next(),
             ..active.header
         };
@@ -177,18 +178,18 @@ impl Log {
             mark,
             time: recovered.time,
         };
-        let committer = Committer::new(
-            Arc::clone(&shared),
-            Arc::clone(&preparation),
-            head_file,
-            random,
-            admission,
-            tail,
-        );
+        let time = tail.time;
+        let (for_writer, prepared) = (Arc::clone(&shared), Arc::clone(&preparation));
+        let writer = Writer { shared: for_writer, preparation: prepared, random, tail };
+        let handoff = Arc::new(Handoff::new(writer));
+        let committer =
+            Committer::new(Arc::clone(&shared), Arc::clone(&handoff), head_file, admission, time);
+        let queue = Arc::clone(&shared);
         let pool = Pool::new(shared.settings.reads_waiting_max);
         let mut threads =
             Threads::new(Arc::clone(&shared), Arc::clone(&preparation), Arc::clone(&pool));
         let spawned = threads.spawn("kronika-commit", move || committer.run()).and_then(|()| {
+            threads.spawn("kronika-write", move || handoff.run(&queue.queue))?;
             threads.spawn("kronika-prepare", move || preparation.run())?;
             (0..shared.settings.reader_threads).try_for_each(|_| {
                 let pool = Arc::clone(&pool);
@@ -298,7 +299,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.shared.queue.close();
         self.pool.close();
-        // The commit thread goes first: it may wait for a segment.
+        // The commit thread goes first: what is on its way may wait for a segment.
         for thread in self.running.drain(..1.min(self.running.len())) {
             let _ = thread.join();
         }

@@ -16,9 +16,9 @@ use std::{
 };
 
 /// Zeros written at once.
-const CHUNK_BYTES: u64 = 1 << 20;
+const CHUNK_BYTES: u64 = 256 << 10;
 /// Zeros synced at once: a sync of the commits beside it waits for no more than this.
-const SYNC_BYTES: u64 = 4 << 20;
+const SYNC_BYTES: u64 = 1 << 20;
 /// Between two tries to make a segment, so that writes come back soon after there is room.
 const RETRY: Duration = Duration::from_millis(200);
 

@@ -3,6 +3,7 @@
 //! Nothing is decided here but whether there is room. A group that is refused still leaves a mark in the order:
 //! its streams' chains are broken for what comes after it.
 
+use crate::write::Done;
 use kronika_core::{Append, Appended, ClaimError, Epoch, Loading, Ownership, SliceRange, StreamId};
 use std::{
     collections::VecDeque,
@@ -62,12 +63,14 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     work: VecDeque<Work>,
+    /// Batches that were written.
+    done: Vec<Done>,
     /// Bytes of groups that are not settled.
     bytes: usize,
     refused: usize,
     groups: usize,
-    /// The commit thread sleeps until there are so many groups.
-    sleeping_until: Option<usize>,
+    /// The commit thread sleeps.
+    sleeping: bool,
     closed: bool,
 }
 
@@ -110,24 +113,43 @@ impl Queue {
     }
 
     fn wake(&self, mut state: MutexGuard<'_, State>) {
-        if state.sleeping_until.is_some_and(|groups| state.groups >= groups) {
-            state.sleeping_until = None;
+        if state.sleeping {
+            state.sleeping = false;
             drop(state);
             self.filled.notify_one();
         }
     }
 
-    /// Takes all that waits, once something does; false when it is closed and empty.
-    pub(crate) fn take(&self, work: &mut VecDeque<Work>) -> bool {
+    /// A batch was written.
+    pub(crate) fn push_done(&self, done: Done) {
         let mut state = self.state();
-        while state.groups == 0 && !state.closed {
-            state.sleeping_until = Some(1);
+        state.done.push(done);
+        self.wake(state);
+    }
+
+    /// Takes all that waits and all that was written, once there is something; false when it is closed and empty.
+    pub(crate) fn take(&self, work: &mut VecDeque<Work>, done: &mut Vec<Done>) -> bool {
+        let mut state = self.state();
+        while state.groups == 0 && state.done.is_empty() && !state.closed {
+            state.sleeping = true;
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.sleeping_until = None;
+        state.sleeping = false;
         std::mem::swap(&mut state.work, work);
+        done.append(&mut state.done);
         (state.groups, state.refused) = (0, 0);
-        !(work.is_empty() && state.closed)
+        !(work.is_empty() && done.is_empty() && state.closed)
+    }
+
+    /// Waits for a batch to be written.
+    pub(crate) fn wait_done(&self, done: &mut Vec<Done>) {
+        let mut state = self.state();
+        while state.done.is_empty() {
+            state.sleeping = true;
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.sleeping = false;
+        done.append(&mut state.done);
     }
 
     /// Groups of so many bytes are settled.

@@ -2,6 +2,9 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+/// Any number: the key makes the bits random.
+const SALT: u64 = 1;
+
 /// A source of random bits.
 #[derive(Debug)]
 pub(crate) enum Random {
@@ -18,7 +21,7 @@ impl Random {
 
     pub(crate) fn next(&mut self) -> u64 {
         match self {
-            Self::System => RandomState::new().hash_one(0x6b72_6f6e_696b_61u64),
+            Self::System => RandomState::new().hash_one(SALT),
             Self::Seeded(state) => {
                 *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
                 let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

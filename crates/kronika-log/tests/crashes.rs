@@ -120,9 +120,10 @@ fn live(seed: u64, settings: Settings, faults: bool) -> Result<(), String> {
     disk.write_short(random.bool());
     for _ in 0..6 {
         disk.heal();
+        disk.limit(None);
         let log = open(&disk, settings.clone()).map_err(|error| format!("opening: {error}"))?;
         model.compare(&log)?;
-        match random.u8(..4) {
+        match random.u8(..5) {
             0 if faults => {
                 let (nth, forever) = (random.u64(1..6), random.bool());
                 disk.fail(Fault { kind: FaultKind::Sync, nth, forever });
@@ -131,6 +132,7 @@ fn live(seed: u64, settings: Settings, faults: bool) -> Result<(), String> {
                 let (nth, forever) = (random.u64(1..9), random.bool());
                 disk.fail(Fault { kind: FaultKind::Write, nth, forever });
             }
+            2 if faults => disk.limit(Some(random.usize(16 << 10..80 << 10))),
             _ => disk.power_fails_at(random.u64(1..60)),
         }
         for _ in 0..random.usize(1..30) {
@@ -154,6 +156,7 @@ fn live(seed: u64, settings: Settings, faults: bool) -> Result<(), String> {
         }
     }
     disk.heal();
+    disk.limit(None);
     let log = open(&disk, settings).map_err(|error| format!("opening: {error}"))?;
     model.compare(&log)
 }

@@ -32,6 +32,10 @@ pub struct Limits {
     pub recovery_attempts: u32,
     /// A handler that takes longer is counted and named in the log. Default 10 ms.
     pub slow_handler: Duration,
+    /// A fault that tests plant, to see it found: rejections and reads are told before what they saw is
+    /// durable.
+    #[cfg(feature = "planted-faults")]
+    pub early_rejection: bool,
 }
 
 impl Default for Limits {
@@ -50,6 +54,8 @@ impl Default for Limits {
             decisions: 16,
             recovery_attempts: 12,
             slow_handler: Duration::from_millis(10),
+            #[cfg(feature = "planted-faults")]
+            early_rejection: false,
         }
     }
 }

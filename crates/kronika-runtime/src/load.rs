@@ -84,7 +84,8 @@ pub(crate) async fn load<A: Aggregate>(
             ReadError::Corrupt(what) => not_loadable(stream, loaded.version, what),
             other => CommandError::Unavailable(other.to_string()),
         })?;
-        for append in &page.appends {
+        // What stands behind the version that was asked for no longer joins on.
+        for append in page.appends.iter().take_while(|append| append.header.expected < until) {
             loaded.take(append, until)?;
         }
         cursor = page.next.filter(|_| loaded.version < until);

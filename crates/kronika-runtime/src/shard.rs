@@ -23,8 +23,9 @@ use crate::{
     work::{Counted, Work},
 };
 use kronika_core::{
-    Aggregate, Append, AppendBy, AppendError, Appended, BoxFuture, Epoch, Incarnation, ReadError,
-    RecordedAppend, SharedJournal, StreamId, Timestamp, Token, Version,
+    Aggregate, Append, AppendBy, AppendError, Appended, BoxFuture, DynJournal, Epoch, Incarnation,
+    ReadError, ReadStream, RecordedAppend, RecordedEvent, SharedJournal, StreamCursor, StreamId,
+    Timestamp, Token, Version,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -50,7 +51,7 @@ pub(crate) struct Mail<A: Aggregate> {
 enum Report<A: Aggregate> {
     Loaded { slot: usize, epoch: Epoch, loaded: Result<Loaded<A>, Failure> },
     Recovered { slot: usize, epoch: Epoch, recovery: Recovery<A> },
-    Asked { slot: usize, work: Box<dyn Work<A>>, found: Result<Option<RecordedAppend>, ReadError> },
+    Asked { slot: usize, work: Box<dyn Work<A>>, found: Found },
 }
 
 /// What all shards of one aggregate type share.
@@ -458,21 +459,42 @@ fn by_key<A: Aggregate>(work: &mut Box<dyn Work<A>>) -> AppendBy {
     AppendBy::Key { principal: options.origin.principal.clone(), key }
 }
 
-/// A repeat gets the token of what was recorded then; an append without events has none of its own.
-fn replay_token(incarnation: Incarnation, append: &RecordedAppend) -> Token {
-    append.mark().map_or(Token::new(incarnation), |mark| Token::of(incarnation, mark))
+/// The token of a recorded receipt. An append without events takes that of the event that it stands on, which
+/// its first receipt had too.
+async fn recorded_token(
+    journal: &dyn DynJournal,
+    append: &RecordedAppend,
+) -> Result<Token, ReadError> {
+    let version = append.version();
+    let mut token = Token::new(journal.incarnation());
+    let mut mark = append.mark();
+    let before = version.get().checked_sub(1).map(Version::new);
+    let mut cursor = before.filter(|_| mark.is_none()).map(StreamCursor::at);
+    while let Some(from) = cursor {
+        let read = ReadStream::backwards(append.header.stream.clone()).from(from).limit_appends(16);
+        let page = journal.read_stream(read).await?;
+        let mut events = page.appends.iter().flat_map(|append| &append.events);
+        mark = events.find(|event| event.version == version).map(RecordedEvent::mark);
+        cursor = page.next.filter(|_| mark.is_none());
+    }
+    mark.into_iter().for_each(|mark| token.see(mark));
+    Ok(token)
 }
 
-async fn replay<A: Aggregate>(
-    common: &Common,
-    stream: &StreamId,
-    incarnation: Incarnation,
-    mut work: Box<dyn Work<A>>,
-) {
-    let counted = match common.journal.read_append(stream, by_key(&mut work)).await {
-        Ok(Some(append)) => {
+/// An append found by its key, with the token of its receipt.
+type Found = Result<Option<(RecordedAppend, Token)>, ReadError>;
+
+async fn find_by_key(journal: &dyn DynJournal, stream: &StreamId, by: AppendBy) -> Found {
+    let Some(append) = journal.read_append(stream, by).await? else { return Ok(None) };
+    let token = recorded_token(journal, &append).await?;
+    Ok(Some((append, token)))
+}
+
+async fn replay<A: Aggregate>(common: &Common, stream: &StreamId, mut work: Box<dyn Work<A>>) {
+    let counted = match find_by_key(&*common.journal, stream, by_key(&mut work)).await {
+        Ok(Some((append, token))) => {
             Counters::add(&common.counters.replayed, 1);
-            work.replay(&append, replay_token(incarnation, &append))
+            work.replay(&append, token)
         }
         Ok(None) => {
             let why = "the recorded receipt of this idempotency key was not found".to_owned();

@@ -86,10 +86,12 @@ async fn a_success_without_events_is_remembered_too() {
     let journal = MemoryJournal::new(1);
     let (_service, carts) = service(&journal, small()).await;
     let send = || carts.send(&id("a"), add(&[])).idempotency_key("k").receipt();
-    assert_eq!(send().await.unwrap().reply, 0);
     carts.send(&id("a"), add(&["x"])).await.unwrap();
+    let first = send().await.unwrap();
+    carts.send(&id("a"), add(&["y"])).await.unwrap();
     let again = send().await.unwrap();
-    assert_eq!((again.reply, again.replayed, again.version.get()), (0, true, 0));
+    assert_eq!((again.reply, again.replayed, again.version.get()), (1, true, 1));
+    assert_eq!(again.token, first.token);
 }
 
 #[tokio::test(start_paused = true)]

@@ -97,8 +97,7 @@ pub(super) async fn read_page(
         let mut read = ReadPartition::after(partition, place.after(partition)).limit_events(share);
         read.limit_bytes = shared.limits.page_bytes;
         let page = journal.read_partition(read).await;
-        let page =
-            page.map_err(|error| read_problem(&error, "the journal", &shared.standing()))?;
+        let page = page.map_err(|error| read_problem(&error, "the journal", &shared.standing()))?;
         place.see(page.scanned);
         at_head &= page.at_head;
         events.extend(page.events);

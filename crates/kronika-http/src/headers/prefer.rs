@@ -36,7 +36,8 @@ mod tests {
     #[test]
     fn waiting_is_bounded() {
         let check = |prefer: &str, expected: Option<u64>| {
-            let headers = HeaderMap::from_iter([("prefer".parse().unwrap(), prefer.parse().unwrap())]);
+            let headers =
+                HeaderMap::from_iter([("prefer".parse().unwrap(), prefer.parse().unwrap())]);
             assert_eq!(wait(&headers).ok(), expected.map(Duration::from_secs), "{prefer}");
         };
         check("", Some(5));

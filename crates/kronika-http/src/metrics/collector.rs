@@ -6,6 +6,7 @@ use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Unit,
 };
 use std::{
     fmt::{self, Error},
@@ -62,7 +63,7 @@ const AGGREGATES: [Figure<Stats>; 16] = [
 ];
 
 const PROJECTIONS: [Figure<ReadModelStatus>; 4] = [
-    gauge("projection_position", "Position that it has come to", |it| it.position),
+    counter("projection_events", "Events that it has handled", |it| it.events),
     gauge("projection_lag_events", "Events that it is behind", |it| it.lag_events),
     gauge("projection_parked_keys", "Keys that are parked", |it| it.parked_keys),
     gauge("projection_failed", "Whether it has failed", |it| u64::from(it.failed)),
@@ -72,14 +73,13 @@ impl Collector for ServiceCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let shared = &*self.0;
         let registered = shared.kronika.registered();
-        let stats: Vec<_> =
-            registered.iter().map(|it| (it.aggregate_type(), it.stats())).collect();
+        let stats: Vec<_> = registered.iter().map(|it| (it.aggregate_type(), it.stats())).collect();
         let named: Vec<_> = stats.iter().map(|(name, stats)| (*name, stats)).collect();
         write(&mut encoder, "type", &AGGREGATES, &named)?;
-        let projections = shared.read_models.status();
-        let named: Vec<_> = projections.iter().map(|it| (it.name.as_str(), it)).collect();
+        let read_models = shared.read_models.status();
+        let named: Vec<_> = read_models.iter().map(|it| (it.name.as_str(), it)).collect();
         write(&mut encoder, "projection", &PROJECTIONS, &named)?;
-        states(&mut encoder, &projections)?;
+        projections(&mut encoder, &read_models)?;
         let owner = u64::from(shared.standing() == Standing::Owner);
         alone(&mut encoder, "owner", "Whether this process may write to the journal", owner)?;
         let open = shared.limits.feeds.saturating_sub(shared.feeds.available_permits());
@@ -94,28 +94,42 @@ fn write<T>(
     named: &[(&str, &T)],
 ) -> Result<(), Error> {
     for figure in figures.iter().filter(|_| !named.is_empty()) {
-        let mut all =
-            encoder.encode_descriptor(figure.name, figure.help, None, figure.kind)?;
+        let mut all = encoder.encode_descriptor(figure.name, figure.help, None, figure.kind)?;
         for (name, from) in named {
-            let one = all.encode_family(&[(label, *name)])?;
-            value(figure.kind, (figure.read)(from), one)?;
+            let labels = [(label, *name)];
+            value(figure.kind, (figure.read)(from), all.encode_family(&labels)?)?;
         }
     }
     Ok(())
 }
 
-/// 1 for the state that a projection is in.
-fn states(
+/// How far each has come in each partition, how old what it is behind is, and what it does.
+fn projections(
     encoder: &mut DescriptorEncoder<'_>,
     projections: &[ReadModelStatus],
 ) -> Result<(), Error> {
     if projections.is_empty() {
         return Ok(());
     }
-    let (name, help) = ("projection_state", "1 for the state that the projection is in");
+    let (name, help) = ("projection_position", "Position that it has come to");
     let mut all = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for it in projections {
-        let labels = [("projection", it.name.as_str()), ("state", it.state.as_str())];
+        for mark in it.seen.marks() {
+            let partition = mark.partition.to_string();
+            let labels = [("projection", it.name.as_str()), ("partition", &partition)];
+            value(MetricType::Gauge, mark.position.get(), all.encode_family(&labels)?)?;
+        }
+    }
+    let (name, help) = ("projection_lag", "Age of the oldest event that it is behind");
+    let mut all = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
+    for it in projections {
+        let labels = [("projection", it.name.as_str())];
+        ConstGauge::new(it.lag.as_secs_f64()).encode(all.encode_family(&labels)?)?;
+    }
+    let (name, help) = ("projection_state", "1 for the state that it is in");
+    let mut all = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for it in projections {
+        let labels = [("projection", it.name.as_str()), ("state", it.state)];
         value(MetricType::Gauge, 1, all.encode_family(&labels)?)?;
     }
     Ok(())

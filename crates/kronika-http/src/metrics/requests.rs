@@ -26,10 +26,7 @@ pub(crate) struct Observed<'a> {
 impl Metrics {
     pub fn new() -> Self {
         let durations: fn() -> Histogram = || Histogram::new(BUCKETS);
-        Self {
-            requests: Family::default(),
-            durations: Family::new_with_constructor(durations),
-        }
+        Self { requests: Family::default(), durations: Family::new_with_constructor(durations) }
     }
 
     pub fn register(&self, registry: &mut Registry) {

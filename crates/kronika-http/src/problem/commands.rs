@@ -74,7 +74,7 @@ pub(crate) fn command_problem(
 
 /// An event is too new or damaged, or `apply` panics: why is for the log, where it is told with care.
 pub(crate) fn not_loadable(stream: &str, version: Version) -> Problem {
-    let detail = format!("{stream} cannot be loaded beyond version {version}");
+    let detail = format!("{stream} cannot be loaded at version {version}");
     Problem::internal(ProblemKind::NotLoadable, detail)
         .with("stream", stream)
         .with("version", version.get())
@@ -82,7 +82,8 @@ pub(crate) fn not_loadable(stream: &str, version: Version) -> Problem {
 
 /// New commands, and reads that wait for the journal, after a failed sync.
 pub(crate) fn journal_failed() -> Problem {
-    let detail = "the journal has failed; nothing is acknowledged until the service is started anew";
+    let detail =
+        "the journal has failed; nothing is acknowledged until the service is started anew";
     Problem::unavailable(ProblemKind::JournalFailed, detail).retry_after(SOON * 5)
 }
 
@@ -99,7 +100,7 @@ fn rejected(rejection: &EncodedRejection) -> Problem {
 /// No JSON is 400; JSON that does not fit is 422 with the place.
 fn bad_body(error: &CodecError, body: &[u8]) -> Problem {
     match error {
-        CodecError::Shape { pointer, source } if crate::body::is_json(body) => {
+        CodecError::Shape { pointer, source } if body.is_empty() || crate::body::is_json(body) => {
             Problem::bad_body(StatusCode::UNPROCESSABLE_ENTITY, plain(source.as_ref()))
                 .with("pointer", pointer.clone())
         }

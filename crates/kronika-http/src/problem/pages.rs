@@ -2,14 +2,16 @@
 
 use super::{Problem, ProblemKind};
 use axum::{
-    extract::Path,
+    extract::{Path, rejection::PathRejection},
     http::header::CACHE_CONTROL,
     response::{Html, IntoResponse, Response},
 };
 
 /// `GET /problems/{name}`
-pub(crate) async fn page(Path(name): Path<String>) -> Result<Response, Problem> {
-    let kind = ProblemKind::by_name(&name)
+pub(crate) async fn page(name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+    let kind = name
+        .ok()
+        .and_then(|Path(name)| ProblemKind::by_name(&name))
         .ok_or_else(|| Problem::not_found("there is no problem of that name"))?;
     let advice = kind.advice().split('`').enumerate().fold(String::new(), |page, (index, part)| {
         page + if index == 0 { "" } else { ["</code>", "<code>"][index % 2] } + part

@@ -140,7 +140,8 @@ impl CommitHeader {
             return Err(Malformed::Unknown("a reserved field of a commit's header".to_owned()));
         }
         let bytes = header.bytes() as usize;
-        if bytes > COMMIT_BYTES_MAX || bytes % UNIT_BYTES != 0 || bytes == COMMIT_HEADER_BYTES {
+        let possible = (COMMIT_HEADER_BYTES + 1..=COMMIT_BYTES_MAX).contains(&bytes);
+        if !possible || !bytes.is_multiple_of(UNIT_BYTES) {
             return Err(Malformed::Wrong("the commit's length is not possible"));
         }
         Ok(header)

@@ -85,6 +85,12 @@ impl<A: Aggregate> Shard<A> {
                 self.release(slot);
             }
             Decided::Record { events, timers } => self.record(slot, work, events, timers),
+            #[cfg(feature = "planted-faults")]
+            Decided::Answer if self.common.limits.early_rejection => {
+                let token = kronika_core::Token::of(self.incarnation, resident.mark);
+                self.tally.count(work.settle(Ok((before, token))));
+                key.map(|key| self.free_key(slot, key));
+            }
             Decided::Answer => {
                 resident.push(Pending { work, needs: before, flight: None });
                 self.release(slot);

@@ -1,13 +1,13 @@
 //! Idempotency keys: remembered, repeated, asked for.
 
-use super::{Report, Shard, by_key, replay, replay_token};
+use super::{Found, Report, Shard, by_key, find_by_key, replay};
 use crate::{
     error::{CommandError, overloaded},
     resident::Phase,
     stats::Counters,
     work::Work,
 };
-use kronika_core::{Aggregate, AppendId, ReadError, RecordedAppend};
+use kronika_core::{Aggregate, AppendId};
 
 impl<A: Aggregate> Shard<A> {
     pub(super) fn remember(&mut self, slot: usize, key: u128, id: AppendId) {
@@ -34,8 +34,7 @@ impl<A: Aggregate> Shard<A> {
     /// Gives the recorded receipt for a repeated key.
     pub(super) fn replay(&mut self, slot: usize, work: Box<dyn Work<A>>) {
         let (common, stream) = (self.common.clone(), self.resident(slot).stream.clone());
-        let incarnation = self.incarnation;
-        tokio::spawn(async move { replay(&common, &stream, incarnation, work).await });
+        tokio::spawn(async move { replay(&common, &stream, work).await });
     }
 
     /// Asks the journal for a key that memory has forgotten; what comes for the aggregate waits.
@@ -52,25 +51,19 @@ impl<A: Aggregate> Shard<A> {
         let stream = resident.stream.clone();
         let (common, reporter) = (self.common.clone(), self.reporter.clone());
         tokio::spawn(async move {
-            let found = common.journal.read_append(&stream, by).await;
+            let found = find_by_key(&*common.journal, &stream, by).await;
             let _ = reporter.send(Report::Asked { slot, work, found });
         });
     }
 
-    pub(super) fn asked(
-        &mut self,
-        slot: usize,
-        work: Box<dyn Work<A>>,
-        found: Result<Option<RecordedAppend>, ReadError>,
-    ) {
+    pub(super) fn asked(&mut self, slot: usize, work: Box<dyn Work<A>>, found: Found) {
         let resident = self.resident(slot);
         resident.asking = false;
         if resident.phase == Phase::Asking {
             resident.phase = Phase::Live;
         }
         match found {
-            Ok(Some(append)) => {
-                let token = replay_token(self.incarnation, &append);
+            Ok(Some((append, token))) => {
                 Counters::add(&self.common.counters.replayed, 1);
                 self.tally.count(work.replay(&append, token));
             }

@@ -47,6 +47,8 @@ impl<A: Aggregate> Shard<A> {
         let pending = resident.take_pending();
         let spoiled = resident.spoiled.take();
         let mut again = VecDeque::new();
+        // The last event up to each append, which is the token of one without events.
+        let mut last = resident.mark;
         let mut keys = Vec::new();
         for Pending { mut work, flight, .. } in pending {
             let request = work.request();
@@ -54,8 +56,8 @@ impl<A: Aggregate> Shard<A> {
             let settled = match flight {
                 Some(Flight::Failed(id, error)) => match (recorded.get(&id), error) {
                     (Some(append), _) => {
-                        let mark = append.mark().unwrap_or(self.resident(slot).mark);
-                        Some(Ok((append.version(), Token::of(self.incarnation, mark))))
+                        last = append.mark().unwrap_or(last);
+                        Some(Ok((append.version(), Token::of(self.incarnation, last))))
                     }
                     (None, AppendError::UnknownOutcome) if !certain => {
                         Some(Err(CommandError::UnknownOutcome))
@@ -68,8 +70,8 @@ impl<A: Aggregate> Shard<A> {
                     (None, _) => None,
                 },
                 Some(Flight::Recorded(committed)) => {
-                    let mark = committed.mark.unwrap_or(self.resident(slot).mark);
-                    Some(Ok((committed.version, Token::of(self.incarnation, mark))))
+                    last = committed.mark.unwrap_or(last);
+                    Some(Ok((committed.version, Token::of(self.incarnation, last))))
                 }
                 Some(Flight::Out(_)) => unreachable!("nothing is in flight on the way back"),
                 None => None,

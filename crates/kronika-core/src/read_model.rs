@@ -1,0 +1,409 @@
+//! Where read models are kept: rows and checkpoint, committed together.
+//!
+//! A back end implements [`ReadModelStore`] for keyed projections; the runner speaks to
+//! [`DynReadModelStore`]. What a store is asked to do is plain data, so that no driver's type reaches a user.
+//! It knows nothing of folding, of journals and of when to try again: that is the runner's.
+
+use crate::{
+    append::Mark,
+    ids::{Epoch, Incarnation, PartitionId, SliceRange, Timestamp},
+    journal::BoxFuture,
+    projection::{Column, Value},
+    token::Token,
+};
+use std::{collections::HashSet, fmt, future::Future, sync::Arc};
+
+/// Longest name of a projection or a column in bytes.
+pub const PROJECTION_NAME_BYTES_MAX: usize = 48;
+
+/// Name of a projection, and of its read model: `a-z`, then `a-z`, `0-9` and `_`, at most
+/// [`PROJECTION_NAME_BYTES_MAX`] bytes, without `__` and not beginning with `kronika_` or `sqlite_`. So it is
+/// the name of a table in every store, and none of the store's own. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ProjectionName(Arc<str>);
+
+/// A name, or the columns, of a projection do not fit a table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// The name is none.
+    #[error(
+        "projection name {0:?} is not 1 to {PROJECTION_NAME_BYTES_MAX} of a-z, 0-9 and single _, \
+         beginning with a letter and with neither kronika_ nor sqlite_"
+    )]
+    Name(String),
+    /// A column's name is none.
+    #[error(
+        "column name {column:?} of projection {projection} is not 1 to {PROJECTION_NAME_BYTES_MAX} \
+         of a-z, 0-9 and _, beginning with a letter"
+    )]
+    Column {
+        /// The projection.
+        projection: ProjectionName,
+        /// The column.
+        column: String,
+    },
+    /// Two columns have one name.
+    #[error("projection {projection} has two columns {column:?}, counting those of its key")]
+    TwoColumns {
+        /// The projection.
+        projection: ProjectionName,
+        /// The column.
+        column: String,
+    },
+    /// A key needs a column, and none may be null.
+    #[error("the key of projection {0} has no column, or one that may be null")]
+    Key(ProjectionName),
+}
+
+impl ProjectionName {
+    /// Checks a name.
+    pub fn new(name: &str) -> Result<Self, SpecError> {
+        let reserved = ["kronika_", "sqlite_"].iter().any(|prefix| name.starts_with(prefix));
+        if !is_column_name(name) || reserved || name.contains("__") {
+            return Err(SpecError::Name(name.to_owned()));
+        }
+        Ok(Self(name.into()))
+    }
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProjectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_column_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
+        && name.len() <= PROJECTION_NAME_BYTES_MAX
+        && name.bytes().all(plain)
+}
+
+/// Number of a projection's handler, raised when it changes: see [`crate::Projection::GENERATION`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Generation(u32);
+
+impl Generation {
+    /// Wraps a bare number.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+    /// The bare number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// One building of one generation of a projection's read model: what its tables and checkpoints belong to.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ReadModelId {
+    /// The projection.
+    pub name: ProjectionName,
+    /// Its handler's number.
+    pub generation: Generation,
+    /// Which building of it, from 1.
+    pub run: u32,
+}
+
+impl fmt::Display for ReadModelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (generation {}, run {})", self.name, self.generation, self.run)
+    }
+}
+
+/// What a read model is to be: asked of a store when its projection starts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadModelSpec {
+    /// The projection.
+    pub name: ProjectionName,
+    /// Its handler's number.
+    pub generation: Generation,
+    /// Columns that a row is found by.
+    pub key: Vec<Column>,
+    /// The other columns.
+    pub row: Vec<Column>,
+}
+
+impl ReadModelSpec {
+    /// Refuses what makes no table.
+    pub fn check(&self) -> Result<(), SpecError> {
+        let projection = || self.name.clone();
+        if self.key.is_empty() || self.key.iter().any(|column| column.nullable) {
+            return Err(SpecError::Key(projection()));
+        }
+        let mut names = HashSet::new();
+        for Column { name, .. } in self.key.iter().chain(&self.row) {
+            let column = || (*name).to_owned();
+            if !is_column_name(name) {
+                return Err(SpecError::Column { projection: projection(), column: column() });
+            }
+            if !names.insert(name) {
+                return Err(SpecError::TwoColumns { projection: projection(), column: column() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which part of a projection's work is taken over, and what its journal is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Takeover {
+    /// The journal's history.
+    pub incarnation: Incarnation,
+    /// How many partitions the journal has.
+    pub partitions: u16,
+    /// The range of the hash that the projection's work is divided by; all of it for one worker.
+    pub range: SliceRange,
+}
+
+impl Takeover {
+    /// All of a projection's work.
+    pub const fn whole(incarnation: Incarnation, partitions: u16) -> Self {
+        Self { incarnation, partitions, range: SliceRange::ALL }
+    }
+}
+
+/// How far a range of a projection has come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checkpoint {
+    /// Everything of the journal up to here is in the read model; with the history that it was.
+    pub seen: Token,
+    /// The number of this ownership of the range, rising at each takeover.
+    pub epoch: Epoch,
+    /// The range of the hash that the projection's work is divided by.
+    pub range: SliceRange,
+    /// Events handled so far.
+    pub events: u64,
+    /// When the last of them was recorded.
+    pub time: Option<Timestamp>,
+}
+
+impl Checkpoint {
+    /// The checkpoint after this one: `events` handled of the partition up to `mark`.
+    pub fn advanced(&self, mark: Mark, events: u64, time: Option<Timestamp>) -> Self {
+        let mut next = self.clone();
+        next.seen.see(mark);
+        next.events += events;
+        next.time = time.or(self.time);
+        next
+    }
+}
+
+/// Rows and checkpoint of one batch, to be committed together or not at all.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Commit {
+    /// Whose rows.
+    pub read_model: ReadModelId,
+    /// The partition that the batch is of: the only one in which `expected` and `next` differ.
+    pub partition: PartitionId,
+    /// The checkpoint that the batch stands on.
+    pub expected: Checkpoint,
+    /// The checkpoint after it.
+    pub next: Checkpoint,
+    /// Whole rows to insert or replace: the key's columns, then the row's. No two with one key.
+    pub upserts: Vec<Vec<Value>>,
+    /// Keys whose rows are to go.
+    pub deletes: Vec<Vec<Value>>,
+}
+
+/// What is wrong with a store of read models, by what the caller should do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreFault {
+    /// Try again: locked by another process, too much waiting, away.
+    #[error("the read models cannot be reached now: {0}")]
+    Unavailable(String),
+    /// Try again, which will help once there is space.
+    #[error("the read models have no space: {0}")]
+    Full(String),
+    /// Somebody else changed a table.
+    #[error("table {table} was changed by hand: {what}")]
+    Changed {
+        /// The table.
+        table: String,
+        /// What is not as it was made.
+        what: String,
+    },
+    /// What is stored is not what was written.
+    #[error("the read models are damaged: {0}")]
+    Corrupt(String),
+    /// The store refuses what it is asked: trying again gives the same answer.
+    #[error("the read models refuse it: {0}")]
+    Refused(String),
+    /// The store was closed.
+    #[error("the read models are closed")]
+    Closed,
+}
+
+impl StoreFault {
+    /// Whether trying again may help.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Full(_))
+    }
+}
+
+/// Why a read model cannot be taken over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenReadModelError {
+    /// Its name or columns make no table.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The columns are others than those that this generation was made with.
+    #[error(
+        "the columns of projection {name} are not those that generation {generation} was made with: \
+         raise GENERATION, so that the read model is built anew"
+    )]
+    Columns {
+        /// The projection.
+        name: ProjectionName,
+        /// Its generation.
+        generation: Generation,
+    },
+    /// The store's own.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+/// Why nothing was committed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The checkpoint stands elsewhere, or belongs to another owner: this one is no longer the only one.
+    #[error(
+        "the checkpoint of {read_model} is not where it was expected: it has seen {} under epoch {}",
+        found.seen, found.epoch
+    )]
+    Stale {
+        /// Whose checkpoint.
+        read_model: ReadModelId,
+        /// Where it stands.
+        found: Box<Checkpoint>,
+    },
+    /// The store's own. Where it may pass, the commit may have taken place all the same: sent again, it is then
+    /// refused as stale with its own checkpoint.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+/// A store of read models for keyed projections.
+///
+/// # Contract
+///
+/// * **Together.** Rows and checkpoint of a commit are stored in one transaction: whoever reads sees both or
+///   neither, also after a crash. A crash may take the newest commits back, whole and in order.
+/// * **One owner.** A commit is refused as stale unless the checkpoint stands where it expects it, under its
+///   own epoch and history.
+/// * **Nothing is guessed.** A table that is not as it was made is refused; it is never mended or made anew
+///   over rows.
+pub trait ReadModelStore: Send + Sync + 'static {
+    /// Makes the tables where they do not exist yet, shows them under the projection's plain name, raises the
+    /// epoch of the range, and gives its checkpoint. One that has seen nothing is of the present history.
+    fn open(
+        &self,
+        spec: ReadModelSpec,
+        takeover: Takeover,
+    ) -> impl Future<Output = Result<(ReadModelId, Checkpoint), OpenReadModelError>> + Send;
+
+    /// The rows of some keys, in their order; each without its key's columns.
+    fn rows(
+        &self,
+        read_model: &ReadModelId,
+        keys: Vec<Vec<Value>>,
+    ) -> impl Future<Output = Result<Vec<Option<Vec<Value>>>, StoreFault>> + Send;
+
+    /// Commits a batch.
+    fn commit(&self, commit: Arc<Commit>) -> impl Future<Output = Result<(), CommitError>> + Send;
+}
+
+/// [`ReadModelStore`] with its type erased. Implemented for every store.
+pub trait DynReadModelStore: Send + Sync + 'static {
+    /// See [`ReadModelStore::open`].
+    fn open(
+        &self,
+        spec: ReadModelSpec,
+        takeover: Takeover,
+    ) -> BoxFuture<'_, Result<(ReadModelId, Checkpoint), OpenReadModelError>>;
+    /// See [`ReadModelStore::rows`].
+    fn rows<'a>(
+        &'a self,
+        read_model: &'a ReadModelId,
+        keys: Vec<Vec<Value>>,
+    ) -> BoxFuture<'a, Result<Vec<Option<Vec<Value>>>, StoreFault>>;
+    /// See [`ReadModelStore::commit`].
+    fn commit(&self, commit: Arc<Commit>) -> BoxFuture<'_, Result<(), CommitError>>;
+}
+
+/// A store of read models shared by all projections.
+pub type SharedReadModelStore = Arc<dyn DynReadModelStore>;
+
+impl<S: ReadModelStore> DynReadModelStore for S {
+    fn open(
+        &self,
+        spec: ReadModelSpec,
+        takeover: Takeover,
+    ) -> BoxFuture<'_, Result<(ReadModelId, Checkpoint), OpenReadModelError>> {
+        Box::pin(ReadModelStore::open(self, spec, takeover))
+    }
+    fn rows<'a>(
+        &'a self,
+        read_model: &'a ReadModelId,
+        keys: Vec<Vec<Value>>,
+    ) -> BoxFuture<'a, Result<Vec<Option<Vec<Value>>>, StoreFault>> {
+        Box::pin(ReadModelStore::rows(self, read_model, keys))
+    }
+    fn commit(&self, commit: Arc<Commit>) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(ReadModelStore::commit(self, commit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::projection::Kind;
+
+    #[test]
+    fn names_are_those_of_tables_in_every_store() {
+        for name in ["a", "auctions", "bids_2", &"a".repeat(48)] {
+            assert_eq!(ProjectionName::new(name).unwrap().as_str(), name);
+        }
+        let long = "a".repeat(49);
+        for name in
+            ["", "A", "2a", "_a", "a-b", "a b", "a\"", "a__b", "kronika_x", "sqlite_x", &long]
+        {
+            assert_eq!(ProjectionName::new(name), Err(SpecError::Name(name.to_owned())), "{name}");
+        }
+    }
+
+    #[test]
+    fn columns_that_make_no_table_are_refused() {
+        let column = |name, nullable| Column { name, kind: Kind::Text, nullable };
+        let check = |key: Vec<Column>, row: Vec<Column>| {
+            let name = ProjectionName::new("people").unwrap();
+            ReadModelSpec { name, generation: Generation::new(1), key, row }.check()
+        };
+        assert_eq!(check(vec![column("key", false)], vec![column("name", true)]), Ok(()));
+        let name = ProjectionName::new("people").unwrap();
+        assert_eq!(check(vec![], vec![]), Err(SpecError::Key(name.clone())));
+        assert_eq!(check(vec![column("key", true)], vec![]), Err(SpecError::Key(name.clone())));
+        assert_eq!(
+            check(vec![column("key", false)], vec![column("key", false)]),
+            Err(SpecError::TwoColumns { projection: name.clone(), column: "key".into() })
+        );
+        assert_eq!(
+            check(vec![column("key", false)], vec![column("a\"b", false)]),
+            Err(SpecError::Column { projection: name, column: "a\"b".into() })
+        );
+    }
+}

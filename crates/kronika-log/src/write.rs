@@ -1,0 +1,307 @@
+//! Writing commits: one write and one sync each, one at a time, and on into the next segment.
+//!
+//! After a failed write or sync nothing more is written, and the sync is never tried again: the page cache may call
+//! the pages clean that never reached the disk.
+
+use crate::{
+    batch::Batch,
+    disk::write_full,
+    format::{
+        COMMIT_BYTES_MAX, COMMIT_HEADER_BYTES, CommitHeader, FIRST_COMMIT, PublishedHead,
+        SegmentHeader, seal_body,
+    },
+    place::Place,
+    prepare::{Preparation, ReadySegment},
+    queue::Queue,
+    random::Random,
+    segments::SegmentInfo,
+    settings::Settings,
+    shared::Shared,
+};
+use kronika_core::{Mark, Timestamp};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Segments grow by this factor until they have the size that is set.
+const GROWTH: u64 = 16;
+/// Batches kept to be filled again.
+const SPARE_MAX: usize = 3;
+
+/// Why a commit was not written.
+#[derive(Debug)]
+pub(crate) enum WriteFault {
+    /// There is no room: nothing was written, and it may be tried again.
+    NoRoom(String),
+    /// A write or sync failed: it may have been written.
+    Failed(String),
+}
+
+/// A commit that is durable.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) place: Place,
+    pub(crate) header: CommitHeader,
+    pub(crate) head: PublishedHead,
+}
+
+/// What came of a batch; nothing was to be written for one without records.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) batch: Batch,
+    pub(crate) result: Result<Option<Written>, WriteFault>,
+}
+
+/// Where the log goes on.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    pub(crate) active: ReadySegment,
+    pub(crate) offset: u64,
+    pub(crate) number: u64,
+    pub(crate) previous: u32,
+    pub(crate) mark: Mark,
+    pub(crate) time: Timestamp,
+}
+
+/// Size of the segment after one of so many bytes.
+pub(crate) fn next_segment_bytes(bytes: u64, settings: &Settings) -> u64 {
+    bytes.saturating_mul(GROWTH).min(settings.segment_bytes)
+}
+
+/// Writes commits, one at a time.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) preparation: Arc<Preparation>,
+    pub(crate) random: Random,
+    pub(crate) tail: Tail,
+}
+
+impl Writer {
+    /// What is published of the log as it is.
+    pub(crate) fn head(&self) -> PublishedHead {
+        PublishedHead {
+            incarnation: self.shared.incarnation.get(),
+            end: Place::new(self.tail.active.header.segment, self.tail.offset),
+            number: self.tail.number,
+            position: self.tail.mark.position.get(),
+            previous: self.tail.previous,
+        }
+    }
+
+    /// Writes and syncs a batch as one commit.
+    pub(crate) fn write(&mut self, mut batch: Batch) -> Done {
+        let result = match batch.records {
+            0 => Ok(None),
+            _ => self.commit(&mut batch).map(Some),
+        };
+        Done { batch, result }
+    }
+
+    fn commit(&mut self, batch: &mut Batch) -> Result<Written, WriteFault> {
+        let bytes = batch.buffer.len().next_multiple_of(COMMIT_HEADER_BYTES) as u64;
+        if self.tail.offset + bytes > self.tail.active.header.bytes {
+            self.roll(bytes)?;
+        }
+        let (offset, seal) = (self.tail.offset, self.tail.active.header.seal());
+        let (sparse_sectors, body_check) =
+            seal_body(&mut batch.buffer, batch.records, seal, offset);
+        let first = self.tail.mark.position.plus(1).get();
+        let narrow = |count: u64| u32::try_from(count).expect("a commit is bounded");
+        let header = CommitHeader {
+            kind: batch.kind,
+            extended: false,
+            sparse_sectors,
+            body_bytes: narrow((batch.buffer.len() - COMMIT_HEADER_BYTES) as u64),
+            first_position: first,
+            time: batch.time.get(),
+            records: batch.records,
+            events: narrow(batch.mark.position.plus(1).get() - first),
+            number: self.tail.number + 1,
+            previous: self.tail.previous,
+            body_check,
+        };
+        assert!(batch.time >= self.tail.time, "time does not go back");
+        assert!(batch.buffer.len() <= COMMIT_BYTES_MAX, "a commit is bounded");
+        let (head, check) = header.encode(seal, offset);
+        batch.buffer[..COMMIT_HEADER_BYTES].copy_from_slice(&head);
+        write_full(&*self.tail.active.file, &batch.buffer, offset)
+            .map_err(|error| WriteFault::Failed(format!("a write failed: {error}")))?;
+        self.sync().map_err(|error| WriteFault::Failed(format!("a sync failed: {error}")))?;
+        self.tail.offset += bytes;
+        self.tail.number += 1;
+        self.tail.previous = check;
+        (self.tail.mark, self.tail.time) = (batch.mark, batch.time);
+        self.preparation.used(self.tail.offset, self.tail.active.header.bytes);
+        Ok(Written { place: Place::new(seal.segment, offset), header, head: self.head() })
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        let synced = self.tail.active.file.sync_data();
+        #[cfg(feature = "planted-faults")]
+        if synced.is_err() && self.shared.settings.plants(crate::PlantedFault::SyncAgain) {
+            return self.tail.active.file.sync_data();
+        }
+        synced
+    }
+
+    /// Goes on in the next segment.
+    fn roll(&mut self, bytes: u64) -> Result<(), WriteFault> {
+        let ready = self.preparation.take(FIRST_COMMIT + bytes).map_err(WriteFault::NoRoom)?;
+        let info = SegmentInfo { seal: ready.header.seal(), end: FIRST_COMMIT };
+        self.shared.segments.roll(self.tail.offset, info);
+        self.tail.active = ready;
+        self.tail.offset = FIRST_COMMIT;
+        let header = self.tail.active.header;
+        self.preparation.want(SegmentHeader {
+            segment: header.segment + 1,
+            bytes: next_segment_bytes(header.bytes, &self.shared.settings),
+            salt: self.random.next(),
+            ..header
+        });
+        Ok(())
+    }
+}
+
+/// Where the commit thread fills a batch while the writing thread writes the one before it.
+///
+/// A small batch that finds nothing being written is written by the commit thread itself: one thread to wake less.
+#[derive(Debug)]
+pub(crate) struct Handoff {
+    state: Mutex<State>,
+    offered: Condvar,
+    writer: Mutex<Writer>,
+}
+
+#[derive(Debug)]
+struct State {
+    filling: Batch,
+    spare: Vec<Batch>,
+    /// A batch is being written.
+    writing: bool,
+    /// Batches that were taken and not settled yet.
+    unsettled: usize,
+    /// A batch failed: nothing is taken until the commit thread dealt with it.
+    halted: bool,
+    closed: bool,
+}
+
+impl Handoff {
+    pub(crate) fn new(writer: Writer) -> Self {
+        let (writing, unsettled, halted, closed) = (false, 0, false, false);
+        let (filling, spare) = (Batch::new(), Vec::new());
+        let state = State { filling, spare, writing, unsettled, halted, closed };
+        Self { state: Mutex::new(state), offered: Condvar::new(), writer: Mutex::new(writer) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fills the batch that is written next.
+    pub(crate) fn fill<T>(&self, fill: impl FnOnce(&mut Batch) -> T) -> T {
+        fill(&mut self.state().filling)
+    }
+
+    /// Whether nothing is on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state();
+        state.filling.is_empty() && state.unsettled == 0
+    }
+
+    /// Lets the writing thread take the batch as soon as it can; or, if nothing is being written and the batch has
+    /// at most so many records, writes it on this thread.
+    pub(crate) fn offer(&self, records_here_max: u32) -> Option<Done> {
+        let mut state = self.state();
+        if state.filling.is_empty() || state.writing || state.halted {
+            return None;
+        }
+        // Batches are settled in the order in which they were taken, wherever they were written.
+        if state.filling.records > records_here_max || state.unsettled > 0 {
+            drop(state);
+            self.offered.notify_one();
+            return None;
+        }
+        let batch = state.take();
+        drop(state);
+        Some(self.write(batch))
+    }
+
+    /// Writes a batch on this thread, when nothing else is on its way.
+    pub(crate) fn write_alone(&self, batch: Batch) -> Done {
+        let mut state = self.state();
+        assert!(state.filling.is_empty() && state.unsettled == 0, "nothing else is on its way");
+        (state.writing, state.unsettled) = (true, 1);
+        drop(state);
+        self.write(batch)
+    }
+
+    fn write(&self, batch: Batch) -> Done {
+        let done = self.writer.lock().unwrap_or_else(PoisonError::into_inner).write(batch);
+        let mut state = self.state();
+        state.writing = false;
+        state.halted = done.result.is_err();
+        done
+    }
+
+    /// A batch was settled, and may be filled again.
+    pub(crate) fn settled(&self, mut batch: Batch) {
+        batch.clear();
+        let mut state = self.state();
+        state.unsettled -= 1;
+        if state.spare.len() < SPARE_MAX {
+            state.spare.push(batch);
+        }
+    }
+
+    /// The commit thread dealt with the batch that failed, and with the one being filled.
+    pub(crate) fn resume(&self) {
+        self.state().halted = false;
+    }
+
+    /// What is published of the log as it is.
+    pub(crate) fn head(&self) -> PublishedHead {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).head()
+    }
+
+    /// Ends the writing thread.
+    pub(crate) fn close(&self) {
+        self.state().closed = true;
+        self.offered.notify_all();
+    }
+
+    /// Writes what is offered until it is closed: the writing thread.
+    pub(crate) fn run(&self, queue: &Queue) {
+        loop {
+            let mut state = self.state();
+            while !state.closed && (state.filling.is_empty() || state.writing || state.halted) {
+                state = self.offered.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.closed {
+                return;
+            }
+            let batch = state.take();
+            drop(state);
+            let guard = FailOnPanic(queue);
+            let done = self.write(batch);
+            std::mem::forget(guard);
+            queue.push_done(done);
+        }
+    }
+}
+
+/// A panic while writing is a failed write: the commit thread is not left waiting.
+struct FailOnPanic<'a>(&'a Queue);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        let reason = "the writing thread panicked".to_owned();
+        self.0.push_done(Done { batch: Batch::new(), result: Err(WriteFault::Failed(reason)) });
+    }
+}
+
+impl State {
+    fn take(&mut self) -> Batch {
+        self.writing = true;
+        self.unsettled += 1;
+        std::mem::replace(&mut self.filling, self.spare.pop().unwrap_or_else(Batch::new))
+    }
+}

@@ -1,0 +1,57 @@
+//! Projections of all kinds as one type, so that a builder takes them alike.
+
+use super::keyed::Keyed;
+use kronika_core::{BatchProjection, Projection, ProjectionName, SharedReadModelStore, SpecError};
+
+/// A projection on its way to its store.
+#[must_use = "nothing runs until it is given to a builder"]
+pub struct RegisteredProjection {
+    bind: Box<Bind>,
+}
+
+type Bind = dyn FnOnce(Option<&SharedReadModelStore>) -> Result<Box<dyn BatchProjection>, RegistrationError>
+    + Send;
+
+/// Why projections cannot be started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistrationError {
+    /// A name or columns make no table.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// Two have one name.
+    #[error("two projections are named {0}")]
+    Twice(ProjectionName),
+    /// A keyed one has nowhere to keep its rows.
+    #[error("projection {0} has no store for its read model")]
+    NoStore(ProjectionName),
+}
+
+impl RegisteredProjection {
+    /// A fold of rows by key, kept in the service's store of read models.
+    pub fn keyed<P: Projection>(projection: P) -> Self {
+        let bind = |store: Option<&SharedReadModelStore>| {
+            let keyed = Keyed::new(projection, store)?;
+            Ok(Box::new(keyed) as Box<dyn BatchProjection>)
+        };
+        Self { bind: Box::new(bind) }
+    }
+
+    /// One that brings its own store, as the batch handlers of back ends do.
+    pub fn batches(projection: impl BatchProjection) -> Self {
+        Self { bind: Box::new(|_| Ok(Box::new(projection) as Box<dyn BatchProjection>)) }
+    }
+
+    pub(super) fn bind(
+        self,
+        store: Option<&SharedReadModelStore>,
+    ) -> Result<Box<dyn BatchProjection>, RegistrationError> {
+        (self.bind)(store)
+    }
+}
+
+impl std::fmt::Debug for RegisteredProjection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RegisteredProjection").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,306 @@
+//! The loop of one projection: read, handle, wait for the head. No polling, no delay.
+
+use super::{
+    heads::Heads,
+    pace::Pace,
+    settings::ProjectionSettings,
+    status::{ProjectionError, ProjectionState, ProjectionStatus},
+};
+use crate::work::panic_message;
+use futures_util::{FutureExt, future::select_all};
+use kronika_core::{
+    Batch, BatchProjection, Checkpoint, EventFilter, HistoryDiverged, Mark, OpenReadModelError,
+    PartitionId, PartitionPage, ReadError, ReadPartition, RecordedEvent, SharedJournal, Takeover,
+};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
+
+pub(super) struct Runner {
+    pub projection: Box<dyn BatchProjection>,
+    pub journal: SharedJournal,
+    pub settings: ProjectionSettings,
+    pub random: fastrand::Rng,
+    pub heads: Arc<Heads>,
+    pub status: watch::Sender<ProjectionStatus>,
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Why a projection ends.
+pub(super) enum End {
+    Stopped,
+    Failed(ProjectionError),
+}
+
+/// How far a projection has come.
+struct Following {
+    /// As the store has it.
+    stored: Checkpoint,
+    /// By partition, at least as far: behind the stored one's mark nothing had to be handled.
+    scanned: Vec<Mark>,
+    /// By partition, what was read while the batch before it was written.
+    read_ahead: Vec<Option<PartitionPage>>,
+    /// When `scanned` has to be stored.
+    due: Option<Instant>,
+    types: Vec<String>,
+}
+
+impl Runner {
+    pub async fn run(mut self) {
+        let end = match AssertUnwindSafe(self.follow()).catch_unwind().await {
+            Ok(Err(end)) => end,
+            Err(panic) => End::Failed(ProjectionError::Panicked(panic_message(&*panic))),
+        };
+        let name = self.projection.name();
+        self.status.send_modify(|status| match end {
+            End::Stopped => status.state = ProjectionState::Stopped,
+            End::Failed(error) => {
+                tracing::error!(projection = %name, %error, "a projection does not go on");
+                status.state = ProjectionState::Failed;
+                status.error = Some(error);
+            }
+        });
+    }
+
+    async fn follow(&mut self) -> Result<Infallible, End> {
+        let partitions = self.journal.capabilities().partitions;
+        let takeover = Takeover::whole(self.journal.incarnation(), partitions);
+        let stored = self.open(takeover).await?;
+        self.check_history(&stored).await?;
+        let scanned: Vec<_> =
+            (0..partitions).map(|number| stored.seen.mark(PartitionId::new(number))).collect();
+        self.status.send_modify(|status| {
+            status.state = ProjectionState::Running;
+            status.seen = stored.seen.clone();
+            status.events = stored.events;
+        });
+        let read_ahead = vec![None; scanned.len()];
+        let types = self.projection.types();
+        let mut following = Following { stored, scanned, read_ahead, due: None, types };
+        loop {
+            let mut at_heads = true;
+            for index in 0..following.scanned.len() {
+                at_heads &= self.step(&mut following, index).await?;
+            }
+            if at_heads {
+                self.wait(&mut following).await?;
+            }
+        }
+    }
+
+    /// One page of one partition. Gives whether it reaches the head.
+    async fn step(&mut self, following: &mut Following, index: usize) -> Result<bool, End> {
+        if *self.stop.borrow() {
+            return Err(self.end(following).await);
+        }
+        let page = match following.read_ahead[index].take() {
+            Some(page) => page,
+            None => self.read(following.page_after(following.scanned[index], self)).await?,
+        };
+        let PartitionPage { events, scanned, at_head } = page;
+        check_page(following.scanned[index], &events, scanned, at_head)?;
+        self.heads.see(scanned);
+        let unsaved = scanned.position.get() - following.stored_at(index);
+        if events.is_empty() && unsaved < self.settings.unsaved_events_max {
+            following.scanned[index] = scanned;
+            if unsaved > 0 {
+                let due = Instant::now() + self.settings.unsaved_time_max;
+                following.due.get_or_insert(due);
+            }
+            self.status.send_if_modified(|status| {
+                let before = status.seen.mark(scanned.partition);
+                status.seen.see(scanned);
+                before != scanned
+            });
+            return Ok(at_head);
+        }
+        self.status.send_modify(|status| {
+            status.oldest_waiting = events.first().map(RecordedEvent::time);
+        });
+        let batch = Batch::new(events, following.stored.clone(), scanned);
+        let next = batch.next.clone();
+        if at_head {
+            self.write(batch).await?;
+        } else {
+            let (journal, read) = (self.journal.clone(), following.page_after(scanned, self));
+            let (written, read) = tokio::join!(self.write(batch), journal.read_partition(read));
+            written?;
+            following.read_ahead[index] = read.ok(); // Read again if it failed, and then told of.
+        }
+        following.stored = next;
+        following.scanned[index] = scanned;
+        Ok(at_head)
+    }
+
+    /// What is shown once a batch is in the store.
+    pub(super) fn written(&self, batch: &Batch) {
+        self.status.send_modify(|status| {
+            status.state = ProjectionState::Running;
+            batch.next.seen.marks().for_each(|mark| status.seen.see(mark));
+            status.events = batch.next.events;
+            status.oldest_waiting = None;
+        });
+    }
+
+    /// Until a head is beyond what was scanned, or it is time to store what was.
+    async fn wait(&mut self, following: &mut Following) -> Result<(), End> {
+        let mut pace = Pace::new(&self.settings);
+        loop {
+            let journal = self.journal.clone();
+            let beyond = following.scanned.iter();
+            let beyond = beyond.map(|mark| journal.wait_beyond(mark.partition, mark.position));
+            let due = following.due;
+            tokio::select! { biased;
+                () = stopped(&mut self.stop) => return Err(self.end(following).await),
+                (head, ..) = select_all(beyond) => match head {
+                    Ok(head) => {
+                        self.heads.see(head);
+                        return Ok(());
+                    }
+                    Err(error) => self.pause_reading(error, &mut pace).await?,
+                },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.save(following).await?;
+                }
+            }
+        }
+    }
+
+    /// Stores what was scanned and had nothing to handle.
+    async fn save(&mut self, following: &mut Following) -> Result<(), End> {
+        following.due = None;
+        for index in 0..following.scanned.len() {
+            let scanned = following.scanned[index];
+            if scanned.position.get() > following.stored_at(index) {
+                let batch = Batch::new(Vec::new(), following.stored.clone(), scanned);
+                let next = batch.next.clone();
+                self.write(batch).await?;
+                following.stored = next;
+            }
+        }
+        Ok(())
+    }
+
+    /// Told to stop: what was scanned is stored, if that goes at once.
+    async fn end(&mut self, following: &mut Following) -> End {
+        match self.save(following).await {
+            Ok(()) => End::Stopped,
+            Err(end) => end,
+        }
+    }
+
+    async fn open(&mut self, takeover: Takeover) -> Result<Checkpoint, End> {
+        let mut pace = Pace::new(&self.settings);
+        loop {
+            match self.projection.open(takeover).await {
+                Ok(checkpoint) => return Ok(checkpoint),
+                Err(OpenReadModelError::Store(fault)) if fault.may_pass() => {
+                    self.pause(OpenReadModelError::Store(fault).into(), &mut pace).await?;
+                }
+                Err(error) => return Err(End::Failed(error.into())),
+            }
+        }
+    }
+
+    /// Promise 13: the checkpoint's events must be those that the journal has at its positions.
+    async fn check_history(&mut self, stored: &Checkpoint) -> Result<(), End> {
+        let (ours, theirs) = (self.journal.incarnation(), stored.seen.incarnation());
+        if ours != theirs {
+            return Err(End::Failed(HistoryDiverged { ours, theirs }.into()));
+        }
+        for mark in stored.seen.marks() {
+            let mut pace = Pace::new(&self.settings);
+            let found = loop {
+                match self.journal.mark_at(mark.partition, mark.position).await {
+                    Ok(found) => break found,
+                    Err(error) => self.pause_reading(error, &mut pace).await?,
+                }
+            };
+            if found != Some(mark) {
+                return Err(End::Failed(ProjectionError::Diverged(mark)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, read: ReadPartition) -> Result<PartitionPage, End> {
+        let mut pace = Pace::new(&self.settings);
+        loop {
+            match self.journal.read_partition(read.clone()).await {
+                Ok(page) => return Ok(page),
+                Err(error) => self.pause_reading(error, &mut pace).await?,
+            }
+        }
+    }
+
+    async fn pause_reading(&mut self, error: ReadError, pace: &mut Pace) -> Result<(), End> {
+        match error {
+            ReadError::Unavailable(_) => self.pause(error.into(), pace).await,
+            error => Err(End::Failed(error.into())),
+        }
+    }
+
+    /// Says what went wrong and waits before the next try, or until it is told to stop.
+    pub(super) async fn pause(
+        &mut self,
+        error: ProjectionError,
+        pace: &mut Pace,
+    ) -> Result<(), End> {
+        let wait = pace.next(&mut self.random);
+        tracing::warn!(projection = %self.projection.name(), %error, ?wait, "a projection tries again");
+        self.status.send_modify(|status| {
+            status.state = ProjectionState::Retrying;
+            status.error = Some(error);
+        });
+        tokio::select! { biased;
+            () = stopped(&mut self.stop) => Err(End::Stopped),
+            () = sleep(wait) => Ok(()),
+        }
+    }
+}
+
+impl Following {
+    fn stored_at(&self, index: usize) -> u64 {
+        self.stored.seen.mark(self.scanned[index].partition).position.get()
+    }
+
+    fn page_after(&self, mark: Mark, runner: &Runner) -> ReadPartition {
+        let filter = EventFilter { types: self.types.clone(), ..EventFilter::default() };
+        let read = ReadPartition::after(mark.partition, mark.position).filter(filter);
+        let settings = &runner.settings;
+        ReadPartition {
+            limit_events: settings.batch_events_max,
+            limit_bytes: settings.batch_bytes_max,
+            ..read
+        }
+    }
+}
+
+/// What a journal must not give: handling it would skip or repeat events.
+fn check_page(
+    after: Mark,
+    events: &[RecordedEvent],
+    scanned: Mark,
+    at_head: bool,
+) -> Result<(), End> {
+    let bounds = std::iter::once(after.position).chain(events.iter().map(|event| event.position));
+    let rising = bounds.is_sorted_by(|one, other| one < other);
+    let last = events.last().map_or(after.position, |event| event.position);
+    let moves = at_head || scanned.position > after.position;
+    if rising && last <= scanned.position && moves {
+        return Ok(());
+    }
+    let partition = after.partition;
+    let what = format!(
+        "the page after position {} of partition {partition} is out of order or stands still",
+        after.position
+    );
+    Err(End::Failed(ReadError::Corrupt(what).into()))
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that whoever could stop it is gone, which is a stop too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

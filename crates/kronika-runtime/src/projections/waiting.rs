@@ -1,0 +1,100 @@
+//! Waiting by token until read models have what a caller has seen.
+
+use super::{Projections, status::ProjectionStatus};
+use kronika_core::{Mark, Token};
+use std::time::Duration;
+use tokio::{sync::watch, time::timeout};
+
+/// What came of waiting for read models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Waited {
+    /// All of them have it.
+    There,
+    /// Not in time.
+    Late,
+    /// The token, or a read model, is of another history of the journal.
+    Diverged,
+    /// A projection does not go on, or it cannot be told whether the token is of this history.
+    Failed {
+        /// Its name.
+        projection: String,
+        /// Why, in one line.
+        error: String,
+    },
+    /// No projection of this name is registered.
+    NotFound {
+        /// The name.
+        projection: String,
+    },
+}
+
+impl Projections {
+    /// Waits until the named projections have what the token has seen; all projections where none is named.
+    /// A token beyond the journal's head is waited for like any other.
+    pub async fn wait_for(&self, names: &[&str], token: &Token, within: Duration) -> Waited {
+        if token.incarnation() != self.journal.incarnation() {
+            return Waited::Diverged;
+        }
+        let all: Vec<&str>;
+        let names = match names {
+            [] => {
+                all = self.names().collect();
+                &all
+            }
+            names => names,
+        };
+        let there = async {
+            for name in names {
+                match self.watches.get(*name) {
+                    Some(watch) => self.wait_for_one(name, watch.clone(), token).await?,
+                    None => Err(Waited::NotFound { projection: (*name).to_owned() })?,
+                }
+            }
+            Ok(())
+        };
+        match timeout(within, there).await {
+            Err(_) => Waited::Late,
+            Ok(Ok(())) => Waited::There,
+            Ok(Err(other)) => other,
+        }
+    }
+
+    async fn wait_for_one(
+        &self,
+        name: &str,
+        mut watch: watch::Receiver<ProjectionStatus>,
+        token: &Token,
+    ) -> Result<(), Waited> {
+        let failed = |error: String| Err(Waited::Failed { projection: name.to_owned(), error });
+        let settled = watch.wait_for(|status| status.has(token) || status.state.is_over()).await;
+        let status = match settled {
+            Ok(status) => status.clone(),
+            Err(_) => return failed("it has stopped".to_owned()),
+        };
+        match &status.error {
+            _ if status.has(token) => {}
+            Some(error) if error.is_diverged() => return Err(Waited::Diverged),
+            Some(error) => return failed(error.to_string()),
+            None => return failed("it has stopped".to_owned()),
+        }
+        // The journal may have lost events and grown beyond the token's position since.
+        for mark in token.marks() {
+            match self.is_of_this_history(mark, &status.seen).await {
+                Ok(true) => {}
+                Ok(false) => return Err(Waited::Diverged),
+                Err(error) => return failed(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_of_this_history(&self, mark: Mark, seen: &Token) -> Result<bool, String> {
+        let at = seen.mark(mark.partition);
+        if at.position == mark.position {
+            return Ok(at == mark);
+        }
+        let found = self.journal.mark_at(mark.partition, mark.position).await;
+        found.map(|found| found == Some(mark)).map_err(|error| error.to_string())
+    }
+}
