@@ -37,7 +37,8 @@ pub async fn bench(directory: &Path, effort: Effort, report: Report) -> Result<(
         // Loads what will be commanded, and lets segments be made ahead.
         run(&service, 256, aggregates, effort.slice).await?;
         for &callers in effort.callers {
-            report.row(&measure(name, &service, &log, &mut raw, callers, aggregates, effort).await?);
+            report
+                .row(&measure(name, &service, &log, &mut raw, callers, aggregates, effort).await?);
         }
     }
     service.stop().await;

@@ -70,8 +70,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn the_benchmark_of_commands_runs() {
-        let effort =
-            Effort { slices: 1, slice: Duration::from_millis(20), callers: &[2] };
+        let effort = Effort { slices: 1, slice: Duration::from_millis(20), callers: &[2] };
         let directory = tempfile::tempdir().unwrap();
         commands::bench(directory.path(), effort, Report::new(true)).await.unwrap();
     }

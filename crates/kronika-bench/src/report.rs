@@ -54,7 +54,8 @@ impl Report {
             println!("{}", serde_json::to_string(row).expect("a row is plain numbers and text"));
             return;
         }
-        let number = |number: Option<f64>| number.map_or("".into(), |number| format!("{number:.0}"));
+        let number =
+            |number: Option<f64>| number.map_or("".into(), |number| format!("{number:.0}"));
         let against = match (row.against, row.against_figure, row.ratio) {
             (Some(name), Some(figure), Some(ratio)) => {
                 format!("{:.0} % of {name} ({figure:.0})", ratio * 100.0)

@@ -1,9 +1,7 @@
 //! The aggregate that benchmarks command: it records one event of a given size.
 
-use kronika::{
-    Aggregate, Command, CommandError, Context, Event, Handle, Kronika, Never, Outcome,
-};
 use hdrhistogram::Histogram;
+use kronika::{Aggregate, Command, CommandError, Context, Event, Handle, Kronika, Never, Outcome};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{

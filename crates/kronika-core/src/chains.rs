@@ -28,24 +28,14 @@ impl Chains {
     /// Broken streams remembered one by one.
     pub const STREAMS_MAX: usize = 65_536;
 
-    /// Whether an append that stands on this loading may be tried. A newer loading than the broken one
-    /// ends the matter.
+    /// Whether an append that stands on this loading may be tried: only if it is newer than the broken one.
     pub fn admits(&mut self, stream: &StreamId, loading: Loading) -> bool {
         self.highest = self.highest.max(loading);
         if self.floor.is_some_and(|floor| loading <= floor) {
             return false;
         }
-        if self.broken.is_empty() {
-            return true;
-        }
-        match self.broken.get(stream) {
-            Some(broken) if loading <= *broken => false,
-            Some(_) => {
-                self.broken.remove(stream);
-                true
-            }
-            None => true,
-        }
+        // The entry stays: a straggler of the broken loading may come behind the newer one.
+        self.broken.is_empty() || self.broken.get(stream).is_none_or(|broken| loading > *broken)
     }
 
     /// The stream's append of this loading failed.
@@ -76,6 +66,7 @@ mod tests {
         assert!(!chains.admits(&a, Loading::new(1)));
         assert!(chains.admits(&b, Loading::new(1)));
         assert!(chains.admits(&a, Loading::new(2)));
+        assert!(!chains.admits(&a, Loading::new(1)), "a straggler");
         assert!(chains.admits(&a, Loading::new(2)));
     }
 

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
-use kronika_runtime::Standing;
+use kronika_runtime::{ProjectionState, Standing};
 use serde_json::json;
 
 /// As long as the process runs: a failed journal is cured by a new start, which the process asks for itself.
@@ -41,9 +41,10 @@ fn reasons(shared: &Shared, request: &Request) -> Vec<serde_json::Value> {
         }
         _ => reasons.push(json!({"name": "not-owner", "detail": "this process may not write"})),
     }
-    for projection in shared.read_models.status().into_iter().filter(|it| it.failed) {
-        let detail = format!("projection {} has failed", projection.name);
-        let name = projection.name;
+    let projections = shared.kronika.projections().status();
+    for failed in projections.iter().filter(|it| it.state == ProjectionState::Failed) {
+        let name = failed.name.as_str();
+        let detail = format!("projection {name} does not go on");
         reasons.push(json!({"name": "projection-failed", "projection": name, "detail": detail}));
     }
     if request.extensions().get::<Draining>().is_some_and(Draining::has_begun) {

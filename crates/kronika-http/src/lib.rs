@@ -36,11 +36,9 @@ mod serve;
 mod service;
 mod shared;
 mod states;
-mod waiting;
 
 pub use limits::HttpLimits;
 pub use problem::{Problem, ProblemKind};
 pub use query::Query;
 pub use serve::{ServeLimits, Served, serve};
 pub use service::{Service, ServiceError};
-pub use waiting::{ReadModelStatus, ReadModels, Waited};

@@ -19,7 +19,7 @@ pub struct HttpLimits {
     pub requests: usize,
     /// Live feeds that are open; more are refused with 429. Default 1,024.
     pub feeds: usize,
-    /// Bytes of event bodies that one answer or one step of a feed takes from the journal. Default 1 MiB.
+    /// Bytes of event bodies after which a list of events ends, at least one being given. Default 1 MiB.
     pub page_bytes: usize,
 }
 

@@ -6,7 +6,6 @@ use crate::{
     problem::{Problem, ProblemKind},
     query::Query,
     shared::Shared,
-    waiting::Waited,
 };
 use axum::{
     body::{Body, to_bytes},
@@ -19,6 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
+use kronika_runtime::Waited;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
@@ -39,12 +39,8 @@ pub(crate) fn served(query: Query, shared: &Arc<Shared>) -> MethodRouter {
 async fn answer(State(waiting): State<Arc<Waiting>>, request: Request, next: Next) -> Response {
     let until = Instant::now() + waiting.shared.limits.query_time;
     let answer = async {
-        let parked = waiting.wait(request.headers()).await?;
-        let mut response = as_problem(next.run(request).await).await;
-        if parked > 0 {
-            response.headers_mut().insert("kronika-parked", HeaderValue::from(parked));
-        }
-        Ok(response)
+        waiting.wait(request.headers()).await?;
+        Ok(as_problem(next.run(request).await).await)
     };
     let late = |_| {
         let detail = "the query could not be answered in time";
@@ -54,30 +50,33 @@ async fn answer(State(waiting): State<Arc<Waiting>>, request: Request, next: Nex
 }
 
 impl Waiting {
-    /// Until the read models have what the token has seen; gives how many keys are parked.
-    async fn wait(&self, headers: &HeaderMap) -> Result<u64, Problem> {
-        let Some(token) = position(headers)? else { return Ok(0) };
-        let until = Instant::now() + wait(headers)?;
-        let shared = &*self.shared;
-        check_history(shared.journal(), &token, until, &shared.standing()).await?;
-        match shared.read_models.wait_for(&self.projections, &token, until).await {
-            Waited::There { parked } => Ok(parked),
+    /// Until the read models have what the token has seen. Without read models, the journal alone has to.
+    async fn wait(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(token) = position(headers)? else { return Ok(()) };
+        let (shared, within) = (&*self.shared, wait(headers)?);
+        if self.projections.is_empty() {
+            let until = Instant::now() + within;
+            return check_history(shared.journal(), &token, until, &shared.standing()).await;
+        }
+        let names: Vec<_> = self.projections.iter().map(String::as_str).collect();
+        match shared.kronika.projections().wait_for(&names, &token, within).await {
+            Waited::There => Ok(()),
             Waited::Late => {
                 let detail = "the read model has not yet what the token names";
                 Err(Problem::unavailable(ProblemKind::NotYet, detail))
             }
-            Waited::Parked => {
-                let detail = "the key that this query reads is parked";
-                Err(Problem::new(ProblemKind::Parked, StatusCode::CONFLICT, detail))
-            }
             Waited::Diverged => {
-                let detail = "the read model is of another history than the token";
+                let detail = "the token, or the read model, is of another history";
                 Err(Problem::new(ProblemKind::HistoryDiverged, StatusCode::CONFLICT, detail))
             }
-            Waited::Failed { projection } => {
+            Waited::Failed { projection, .. } => {
                 let detail = format!("projection {projection} does not go on");
                 Err(Problem::unavailable(ProblemKind::Unavailable, detail)
                     .with("projection", projection))
+            }
+            _ => {
+                let detail = "the read model cannot be waited for";
+                Err(Problem::unavailable(ProblemKind::Unavailable, detail))
             }
         }
     }

@@ -9,7 +9,6 @@ use crate::{
     query::Query,
     routes,
     shared::Shared,
-    waiting::{NoReadModels, ReadModels},
 };
 use axum::Router;
 use kronika_runtime::Kronika;
@@ -43,7 +42,6 @@ pub struct Service {
     journal: bool,
     queries: Vec<Query>,
     limits: HttpLimits,
-    read_models: Arc<dyn ReadModels>,
 }
 
 /// Why a service has no routes.
@@ -102,7 +100,6 @@ impl Service {
             journal: false,
             queries: Vec::new(),
             limits: HttpLimits::default(),
-            read_models: Arc::new(NoReadModels),
         }
     }
 
@@ -131,23 +128,19 @@ impl Service {
         self
     }
 
-    /// The read models that queries wait for.
-    pub fn read_models(mut self, read_models: Arc<dyn ReadModels>) -> Self {
-        self.read_models = read_models;
-        self
-    }
-
     /// The routes. The router may be nested, layered and served like any other.
     pub fn router(self) -> Result<Router, ServiceError> {
-        let Self { kronika, title, version, journal, queries, limits, read_models } = self;
-        let known: Vec<_> = read_models.status().into_iter().map(|it| it.name).collect();
+        let Self { kronika, title, version, journal, queries, limits } = self;
+        let known: Vec<_> = kronika.projections().names().collect();
         let mut paths = Paths::default();
         for aggregates in kronika.registered() {
             routes::take_paths(&mut paths, &**aggregates)?;
         }
         for query in &queries {
             paths.query(&query.path)?;
-            if let Some(missing) = query.waits_for.iter().find(|name| !known.contains(name)) {
+            if let Some(missing) =
+                query.waits_for.iter().find(|name| !known.contains(&name.as_str()))
+            {
                 let (path, projection) = (query.path.clone(), missing.clone());
                 return Err(ServiceError::NoProjection { path, projection });
             }
@@ -167,7 +160,6 @@ impl Service {
             seeds: Seeds::new(),
             kronika,
             limits,
-            read_models,
         });
         Ok(routes::router(&shared, queries, description, journal))
     }

@@ -1,8 +1,6 @@
 //! What all routes of one service stand on.
 
-use crate::{
-    creating::Seeds, limits::HttpLimits, metrics::Metrics, problem::Problem, waiting::ReadModels,
-};
+use crate::{creating::Seeds, limits::HttpLimits, metrics::Metrics, problem::Problem};
 use kronika_core::DynJournal;
 use kronika_runtime::{Kronika, Standing};
 use std::{sync::Arc, time::Duration};
@@ -11,7 +9,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Shared {
     pub kronika: Kronika,
     pub limits: HttpLimits,
-    pub read_models: Arc<dyn ReadModels>,
     pub metrics: Metrics,
     pub seeds: Seeds,
     pub requests: Arc<Semaphore>,

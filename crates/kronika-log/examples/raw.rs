@@ -6,7 +6,8 @@
 
 use bytes::Bytes;
 use kronika_core::{
-    Append, AppendId, Epoch, Journal, Loading, NewEvent, StreamId, Timestamp, Version,
+    Append, AppendId, Epoch, Journal, Loading, NewEvent, PartitionId, Position, ReadPartition,
+    StreamId, Timestamp, Version,
 };
 use kronika_log::{Log, Settings};
 use std::{
@@ -111,7 +112,9 @@ async fn run(directory: &Path, callers: usize, time: Duration) {
     let file = File::create(directory.join("raw")).expect("a raw file");
     file.write_all_at(&vec![0; RAW_BYTES as usize], 0).expect("room for zeros");
     file.sync_all().expect("a sync");
+    let begun = Instant::now();
     let log = Log::open(&directory.join("journal"), Settings::default()).expect("a new log");
+    println!("a new log in {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
     let body = Bytes::from("x".repeat(BODY_BYTES));
     let streams = (0..callers)
         .map(|n| (StreamId::new("account", &format!("{n:08}")).expect("valid"), AtomicU64::new(0)));
@@ -142,5 +145,29 @@ async fn run(directory: &Path, callers: usize, time: Duration) {
         median(&mut rates),
         median(&mut raws),
         median(&mut ratios)
+    );
+    replay(shared, directory).await;
+}
+
+/// Opens the log again and reads all of it by position.
+async fn replay(load: Arc<Load>, directory: &Path) {
+    drop(load);
+    let begun = Instant::now();
+    let log = Log::open(&directory.join("journal"), Settings::default()).expect("the same log");
+    let (opened, begun) = (begun.elapsed(), Instant::now());
+    let (mut events, mut after) = (0, Position::ZERO);
+    loop {
+        let read = ReadPartition::after(PartitionId::default(), after);
+        let page = log.read_partition(read).await.expect("a sound log");
+        events += page.events.len();
+        after = page.scanned.position;
+        if page.at_head {
+            break;
+        }
+    }
+    println!(
+        "{events} events: opened in {:.0} ms, read at {:.0} events/s",
+        opened.as_secs_f64() * 1e3,
+        events as f64 / begun.elapsed().as_secs_f64()
     );
 }

@@ -124,11 +124,6 @@ impl Committer {
             left -= 1;
             self.append(append, if left == 0 { answer.take() } else { None });
         }
-        #[cfg(feature = "planted-faults")]
-        if self.shared.settings.plants(crate::PlantedFault::ReplyBeforeSync) {
-            let parts = self.handoff.fill(|batch| std::mem::take(&mut batch.parts));
-            parts.into_iter().for_each(|part| self.answer(part));
-        }
     }
 
     /// Whether an append of so many bytes has to wait for the next commit.

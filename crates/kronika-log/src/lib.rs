@@ -10,6 +10,7 @@ mod disk;
 mod error;
 mod format;
 mod index;
+mod journal;
 mod lock;
 mod log;
 mod place;

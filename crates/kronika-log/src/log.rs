@@ -1,19 +1,18 @@
-//! The log as a journal: its threads, and what callers wait for.
+//! Opening a log, its threads, and where a read is done.
 //!
-//! Nothing here blocks a caller: appends and claims are queued when they are called, reads of files go to the
-//! reader threads.
+//! Nothing here decides what is recorded, and no read blocks an asynchronous worker.
 
 use crate::{
     admit::Admission,
     commit::Committer,
     disk::{Disk, FileSystem, OpenMode, write_full},
     error::OpenError,
-    format::{FIRST_COMMIT, HEAD_BYTES, SegmentHeader, bytes_estimate},
+    format::{FIRST_COMMIT, HEAD_BYTES, SegmentHeader},
     lock::DirectoryLock,
     place::Place,
     pool::Pool,
     prepare::{Preparation, make_segment},
-    queue::{ClaimRequest, Group, Queue, Refusal},
+    queue::Queue,
     random::Random,
     read::{Fault, Reader},
     real_disk::RealDisk,
@@ -25,14 +24,10 @@ use crate::{
     stats::{Counters, LogStats},
     write::{Handoff, Tail, Writer, next_segment_bytes},
 };
-use kronika_core::{
-    Append, AppendBy, AppendError, Appended, Capabilities, ClaimError, Epoch, Incarnation, Journal,
-    Mark, Ownership, PartitionId, PartitionPage, Position, ReadError, ReadPartition, ReadStream,
-    RecordedAppend, Slice, SliceRange, StreamId, StreamPage,
-};
+use kronika_core::{Incarnation, Mark, ReadError};
 use std::{
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, RwLock},
     thread::{self, JoinHandle},
 };
 use tokio::sync::{oneshot, watch};
@@ -51,7 +46,7 @@ use tokio::sync::{oneshot, watch};
 /// ```
 #[derive(Clone)]
 pub struct Log {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     threads: Arc<Threads>,
 }
 
@@ -211,7 +206,7 @@ impl Log {
     }
 
     /// Reads from memory on the caller's thread, or else from files on a reader thread.
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl Fn(&mut Reader<'_>, Mark) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, ReadError> {
@@ -308,102 +303,5 @@ impl Drop for Threads {
             // A panic was told to whoever waited, when their answers were dropped.
             let _ = thread.join();
         }
-    }
-}
-
-fn only_partition(partition: PartitionId) -> Result<(), ReadError> {
-    if partition == PartitionId::default() {
-        return Ok(());
-    }
-    Err(ReadError::NoPartition(partition))
-}
-
-impl Journal for Log {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { partitions: 1, finds_keys: true, durable: true, leases: false }
-    }
-
-    fn incarnation(&self) -> Incarnation {
-        self.shared.incarnation
-    }
-
-    fn append(&self, group: Vec<Append>) -> impl Future<Output = Vec<Appended>> + Send + use<> {
-        let appends = group.len();
-        let (reply, receiver) = oneshot::channel();
-        let bytes = group.iter().map(bytes_estimate).sum::<usize>().max(1);
-        let queued = self.shared.queue.push_group(Group { appends: group, bytes, reply });
-        let refused = queued.err().map(|refusal| match refusal {
-            Refusal::Full => AppendError::Unavailable("too many appends are waiting".to_owned()),
-            Refusal::Closed => AppendError::Failed(self.closed()),
-        });
-        async move {
-            if let Some(error) = refused {
-                return vec![Err(error); appends];
-            }
-            // Without an answer the commit thread ended in the middle.
-            receiver.await.unwrap_or_else(|_| vec![Err(AppendError::UnknownOutcome); appends])
-        }
-    }
-
-    async fn claim(
-        &self,
-        slices: SliceRange,
-        held: Option<Epoch>,
-    ) -> Result<Ownership, ClaimError> {
-        let (reply, receiver) = oneshot::channel();
-        if self.shared.queue.push_claim(ClaimRequest { slices, held, reply }).is_err() {
-            return Err(ClaimError::Failed(self.closed()));
-        }
-        receiver.await.unwrap_or_else(|_| Err(ClaimError::Failed(self.closed())))
-    }
-
-    async fn epoch(&self, slice: Slice) -> Result<Epoch, ReadError> {
-        let epochs = self.shared.epochs.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(epochs[usize::from(slice.get())])
-    }
-
-    async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, ReadError> {
-        self.read(move |reader, _| reader.stream(&read)).await
-    }
-
-    async fn read_partition(&self, read: ReadPartition) -> Result<PartitionPage, ReadError> {
-        only_partition(read.partition)?;
-        self.read(move |reader, head| reader.partition(&read, head)).await
-    }
-
-    async fn read_append(
-        &self,
-        stream: &StreamId,
-        by: AppendBy,
-    ) -> Result<Option<RecordedAppend>, ReadError> {
-        let stream = stream.clone();
-        self.read(move |reader, _| reader.one(&stream, &by)).await
-    }
-
-    async fn head(&self, partition: PartitionId) -> Result<Mark, ReadError> {
-        only_partition(partition)?;
-        Ok(self.shared.durable.borrow().mark)
-    }
-
-    async fn wait_beyond(
-        &self,
-        partition: PartitionId,
-        position: Position,
-    ) -> Result<Mark, ReadError> {
-        only_partition(partition)?;
-        let mut durable = self.shared.durable.subscribe();
-        let beyond = |durable: &Durable| durable.mark.position > position;
-        let ended = durable.wait_for(|now| beyond(now) || now.failed.is_some()).await;
-        match ended {
-            Ok(now) if beyond(&now) => Ok(now.mark),
-            _ => Err(ReadError::Closed(self.closed())),
-        }
-    }
-}
-
-impl Log {
-    fn closed(&self) -> String {
-        let failed = self.shared.durable.borrow().failed.clone();
-        failed.map_or_else(|| "the log is closed".to_owned(), |reason| reason.to_string())
     }
 }

@@ -89,7 +89,7 @@ impl Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlantedFault {
-    /// Callers are answered before the sync.
+    /// Callers are answered before the sync, which comes with the next commit.
     ReplyBeforeSync,
     /// A failed sync is tried again and believed.
     SyncAgain,

@@ -123,6 +123,11 @@ impl Writer {
         assert!(batch.buffer.len() <= COMMIT_BYTES_MAX, "a commit is bounded");
         let (head, check) = header.encode(seal, offset);
         batch.buffer[..COMMIT_HEADER_BYTES].copy_from_slice(&head);
+        #[cfg(feature = "planted-faults")]
+        if self.shared.settings.plants(crate::PlantedFault::ReplyBeforeSync) {
+            let synced = self.tail.active.file.sync_data();
+            synced.map_err(|error| WriteFault::Failed(format!("a sync failed: {error}")))?;
+        }
         write_full(&*self.tail.active.file, &batch.buffer, offset)
             .map_err(|error| WriteFault::Failed(format!("a write failed: {error}")))?;
         self.sync().map_err(|error| WriteFault::Failed(format!("a sync failed: {error}")))?;
@@ -135,6 +140,10 @@ impl Writer {
     }
 
     fn sync(&self) -> std::io::Result<()> {
+        #[cfg(feature = "planted-faults")]
+        if self.shared.settings.plants(crate::PlantedFault::ReplyBeforeSync) {
+            return Ok(()); // it comes before the next commit is written
+        }
         let synced = self.tail.active.file.sync_data();
         #[cfg(feature = "planted-faults")]
         if synced.is_err() && self.shared.settings.plants(crate::PlantedFault::SyncAgain) {

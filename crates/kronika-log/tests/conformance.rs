@@ -6,7 +6,9 @@ use kronika_log::{Fault, FaultKind, Log, PlantedFault, Settings, SimulatedDisk};
 use kronika_testkit::{Injection, MakeJournal, run_all, run_one};
 use std::{
     cell::Cell,
-    fs,
+    cmp::Reverse,
+    ffi::OsString,
+    fs, io,
     path::Path,
     sync::{
         Arc,
@@ -66,15 +68,21 @@ impl MakeJournal for Directories {
     }
 }
 
+/// The log goes on meanwhile, and a copy is not taken at one instant: first what says how much is durable, then
+/// the segments from the last to the first, so that nothing is copied that stands on what was not yet there.
 fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory can be made");
-    for entry in fs::read_dir(from).expect("the log's directory can be listed") {
-        let entry = entry.expect("the log's directory can be listed");
-        match fs::copy(entry.path(), to.join(entry.file_name())) {
+    let entries = fs::read_dir(from).expect("the log's directory can be listed");
+    let names = entries.map(|entry| entry.expect("the log's directory can be listed").file_name());
+    let mut names = names.collect::<Vec<_>>();
+    let is_segment = |name: &OsString| name.to_string_lossy().ends_with(".segment");
+    names.sort_by_key(|name| (is_segment(name), Reverse(name.clone())));
+    for name in names {
+        match fs::copy(from.join(&name), to.join(&name)) {
             Ok(_) => {}
             // A segment that was still being made has got its name meanwhile.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => panic!("{} cannot be copied: {error}", entry.path().display()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => panic!("{} cannot be copied: {error}", name.display()),
         }
     }
 }

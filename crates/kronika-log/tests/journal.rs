@@ -1,5 +1,6 @@
 //! The log as a journal on a real directory: what is appended is read back, in every way, also after reopening; what
 //! must be refused is refused, for the right reason.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

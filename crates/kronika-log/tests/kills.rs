@@ -1,4 +1,5 @@
 //! A real process is killed in the middle of its work, again and again: what it had acknowledged is there.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -6,10 +6,14 @@ use crate::{
     environment::Environment,
     limits::Limits,
     ownership::{Ownership, Standing},
+    projections::{ProjectionSettings, Projections, RegisteredProjection, RegistrationError},
     shard::Common,
     stats::Counters,
 };
-use kronika_core::{Aggregate, BoxFuture, ClaimError, SharedJournal, Token, check_type};
+use kronika_core::{
+    Aggregate, BoxFuture, ClaimError, Projection, SharedJournal, SharedReadModelStore, Token,
+    check_type,
+};
 use std::{
     any::{Any, TypeId},
     collections::HashMap,
@@ -30,7 +34,16 @@ struct Inner {
     /// `Aggregates<A>` by the type of `A`.
     typed: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     erased: Vec<Arc<dyn DynAggregates>>,
+    projections: Arc<Projections>,
     stops: Mutex<Vec<Stop>>,
+}
+
+/// Where a service keeps its events and its read models: one line of the builder.
+pub trait Store {
+    /// The journal.
+    fn journal(&self) -> SharedJournal;
+    /// Where keyed projections keep their rows; `None` where it keeps none.
+    fn read_models(&self) -> Option<SharedReadModelStore>;
 }
 
 type Stop = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
@@ -47,6 +60,9 @@ struct Started {
 #[must_use = "nothing runs until `start`"]
 pub struct Builder {
     journal: Option<SharedJournal>,
+    read_models: Option<SharedReadModelStore>,
+    projections: Vec<RegisteredProjection>,
+    projection_settings: ProjectionSettings,
     aggregates: Vec<(&'static str, Start)>,
     limits: Limits,
     environment: Environment,
@@ -62,6 +78,9 @@ pub enum StartError {
     /// The builder was given no store.
     #[error("no store was named: call `store` with one before `start`")]
     NoStore,
+    /// A projection cannot be registered.
+    #[error(transparent)]
+    Projection(#[from] RegistrationError),
     /// A name is registered twice, or is no name.
     #[error("{0}")]
     Registration(String),
@@ -72,6 +91,9 @@ impl Kronika {
     pub fn builder() -> Builder {
         Builder {
             journal: None,
+            read_models: None,
+            projections: Vec::new(),
+            projection_settings: ProjectionSettings::default(),
             aggregates: Vec::new(),
             limits: Limits::default(),
             environment: Environment::real(),
@@ -98,6 +120,11 @@ impl Kronika {
         &self.inner.journal
     }
 
+    /// The projections: their status, and waiting for them.
+    pub fn projections(&self) -> &Arc<Projections> {
+        &self.inner.projections
+    }
+
     /// Whether this process may write, as something to watch.
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.inner.ownership.standing()
@@ -114,6 +141,7 @@ impl Kronika {
         for stop in stops {
             stop().await;
         }
+        self.inner.projections.stop().await;
     }
 }
 
@@ -125,6 +153,30 @@ impl fmt::Debug for Kronika {
 }
 
 impl Builder {
+    /// Where events and read models are kept.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.journal = Some(store.journal());
+        self.read_models = store.read_models();
+        self
+    }
+
+    /// A keyed projection.
+    pub fn projection<P: Projection>(self, projection: P) -> Self {
+        self.registered(RegisteredProjection::keyed(projection))
+    }
+
+    /// A projection of any kind, say a back end's handler of batches.
+    pub fn registered(mut self, projection: RegisteredProjection) -> Self {
+        self.projections.push(projection);
+        self
+    }
+
+    /// Bounds of the read side.
+    pub fn projection_settings(mut self, settings: ProjectionSettings) -> Self {
+        self.projection_settings = settings;
+        self
+    }
+
     /// Where events are kept, without read models: for tests, and for services that only write.
     pub fn journal(mut self, journal: SharedJournal) -> Self {
         self.journal = Some(journal);
@@ -160,7 +212,8 @@ impl Builder {
 
     /// Claims the journal and starts every part.
     pub async fn start(self) -> Result<Kronika, StartError> {
-        let Self { journal, aggregates, limits, environment } = self;
+        let Self { journal, read_models, projections, projection_settings, .. } = self;
+        let Self { aggregates, limits, environment, .. } = self;
         let journal = journal.ok_or(StartError::NoStore)?;
         for (index, (name, _)) in aggregates.iter().enumerate() {
             check_type(name).map_err(|error| StartError::Registration(error.to_string()))?;
@@ -184,7 +237,15 @@ impl Builder {
             erased.push(started.erased);
             stops.push(started.stop);
         }
-        let stops = Mutex::new(stops);
-        Ok(Kronika { inner: Arc::new(Inner { journal, ownership, typed, erased, stops }) })
+        let projections = Projections::start(
+            journal.clone(),
+            read_models,
+            projections,
+            projection_settings,
+            environment,
+        )?;
+        let (projections, stops) = (Arc::new(projections), Mutex::new(stops));
+        let inner = Inner { journal, ownership, typed, erased, projections, stops };
+        Ok(Kronika { inner: Arc::new(inner) })
     }
 }

@@ -23,7 +23,7 @@ mod stats;
 mod work;
 
 pub use aggregates::{Aggregates, SendCommand};
-pub use builder::{Builder, Kronika, StartError};
+pub use builder::{Builder, Kronika, StartError, Store};
 pub use commands::{
     CommandInfo, Commands, DynAggregates, EncodedAnswer, EncodedRejection, EncodedState,
 };
@@ -31,6 +31,10 @@ pub use environment::Environment;
 pub use error::{CommandError, Failure};
 pub use limits::Limits;
 pub use ownership::Standing;
+pub use projections::{
+    ProjectionError, ProjectionSettings, ProjectionState, ProjectionStatus, Projections,
+    RegisteredProjection, RegistrationError, Waited,
+};
 pub use receipt::Receipt;
 pub use request::{CommandOptions, ExpectedVersion, fingerprint, is_idempotency_key};
 pub use stats::Stats;

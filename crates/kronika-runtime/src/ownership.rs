@@ -13,6 +13,8 @@ use tokio::sync::{Mutex, watch};
 pub(crate) struct Ownership {
     journal: SharedJournal,
     epoch: AtomicU64,
+    /// Highest epoch under which an append is still in doubt, since a fence could not be put up; 0 is none.
+    doubtful: AtomicU64,
     lost: AtomicBool,
     failed: AtomicBool,
     lease: std::sync::Mutex<Lease>,
@@ -48,6 +50,7 @@ impl Ownership {
         Ok(Arc::new(Self {
             journal,
             epoch: AtomicU64::new(epoch.get()),
+            doubtful: AtomicU64::new(0),
             lost: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             lease: std::sync::Mutex::new(lease),
@@ -115,6 +118,18 @@ impl Ownership {
             }
             Err(error) => Err(FenceError::Unavailable(error.to_string())),
         }
+    }
+
+    /// An append under this epoch was given up in doubt: it may still be recorded, until a fence stands. An
+    /// append without events would not even show as a conflict.
+    pub fn leave_in_doubt(&self, epoch: Epoch) {
+        self.doubtful.fetch_max(epoch.get(), Ordering::AcqRel);
+    }
+
+    /// Before an aggregate is loaded: nothing that was given up in doubt may be recorded after that.
+    pub async fn settle_doubts(&self) -> Result<(), FenceError> {
+        let doubtful = Epoch::new(self.doubtful.load(Ordering::Acquire));
+        if self.epoch() > doubtful { Ok(()) } else { self.fence(doubtful).await }
     }
 
     fn lose(&self) {

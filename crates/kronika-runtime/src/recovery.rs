@@ -14,6 +14,15 @@ use kronika_core::{
 };
 use std::{collections::HashMap, time::Duration};
 
+/// What callers are told where no fence could be put up.
+pub(crate) fn unfenced(error: FenceError) -> Failure {
+    match error {
+        FenceError::Lost => CommandError::NotOwner,
+        FenceError::Failed(why) => CommandError::JournalFailed(why),
+        FenceError::Unavailable(why) => CommandError::Unavailable(why),
+    }
+}
+
 /// What is known after the way back.
 pub(crate) struct Recovery<A> {
     /// What was in doubt and is recorded.
@@ -51,14 +60,12 @@ pub(crate) async fn recover<A: Aggregate>(
         Ok(()) => None,
         // Another owner's claim is a fence too: what is not recorded by now never will be.
         Err(FenceError::Lost) => Some(CommandError::NotOwner),
-        Err(FenceError::Failed(why)) => {
+        Err(error) => {
+            if !in_doubt.is_empty() {
+                ownership.leave_in_doubt(broken.epoch);
+            }
             recovery.certain = in_doubt.is_empty();
-            recovery.then = Err(CommandError::JournalFailed(why));
-            return recovery;
-        }
-        Err(FenceError::Unavailable(why)) => {
-            recovery.certain = in_doubt.is_empty();
-            recovery.then = Err(CommandError::Unavailable(why));
+            recovery.then = Err(unfenced(error));
             return recovery;
         }
     };

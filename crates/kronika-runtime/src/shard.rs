@@ -16,7 +16,7 @@ use crate::{
     limits::Limits,
     load::{Loaded, load},
     ownership::Ownership,
-    recovery::Recovery,
+    recovery::{Recovery, unfenced},
     residency::Frequency,
     resident::{Phase, Released, Resident},
     stats::Counters,
@@ -285,9 +285,14 @@ impl<A: Aggregate> Shard<A> {
         {
             self.loadings += 1;
             let (common, stream) = (self.common.clone(), self.resident(slot).stream.clone());
-            let (reporter, epoch) = (self.reporter.clone(), self.common.ownership.epoch());
+            let reporter = self.reporter.clone();
             tokio::spawn(async move {
-                let loaded = load::<A>(&*common.journal, &stream, None).await;
+                let settled = common.ownership.settle_doubts().await.map_err(unfenced);
+                let epoch = common.ownership.epoch();
+                let loaded = match settled {
+                    Ok(()) => load::<A>(&*common.journal, &stream, None).await,
+                    Err(failure) => Err(failure),
+                };
                 // A shard that is gone needs no report.
                 let _ = reporter.send(Report::Loaded { slot, epoch, loaded });
             });

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use kronika_core::{
     Aggregate, Append, AppendBy, AppendError, AppendId, AppendMore, ClaimError, Codec, Context,
-    Epoch, Event, Handle, Journal, Keyed, Loading, NewEvent, Origin, ReadError, ReadStream,
-    RecordedAppend, SliceRange, StreamId, Timestamp, Version,
+    Epoch, Event, Handle, Journal, Keyed, Loading, NewEvent, Origin, PartitionId, Position,
+    ReadError, ReadStream, RecordedAppend, SliceRange, StreamId, Timestamp, Version,
 };
 use kronika_testkit::{
     Account, AccountEvent, Action, Broken, DepositInParts, Evidence, History, Invocation,
@@ -16,6 +16,7 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
 };
+use tokio::task::JoinSet;
 
 /// Decides one command at a time for each account, as plainly as can be; nothing is kept in memory.
 struct Writer {
@@ -230,22 +231,18 @@ async fn simulate(seed: u64, plan: Plan, planted: Option<PlantedFault>) -> Resul
     for _ in 0..3 {
         let writer = Writer::new(journal.clone(), &accounts, random.u64(..), held).await;
         let writer = Arc::new(writer);
-        let clients = (0..4).map(|_| {
-            let client = client(writer.clone(), history.clone(), random.u64(..));
-            tokio::spawn(client)
-        });
-        let clients = clients.collect::<Vec<_>>();
-        let crash_after = std::time::Duration::from_millis(random.u64(50..400));
-        tokio::time::sleep(crash_after).await;
-        clients.iter().for_each(|client| client.abort());
-        journal.crash();
-        for client in clients {
-            let ended = client.await;
-            assert!(
-                ended.map_or_else(|error| error.is_cancelled(), |()| true),
-                "a client panicked"
-            );
+        let mut clients = JoinSet::new();
+        for _ in 0..4 {
+            clients.spawn(client(writer.clone(), history.clone(), random.u64(..)));
         }
+        let events = journal.everything().iter().map(|append| append.events.len()).sum::<usize>();
+        let crash_after = Position::new(events as u64 + random.u64(5..60));
+        tokio::select! {
+            () = beyond(&journal, crash_after) => clients.abort_all(),
+            () = ended(&mut clients) => {}
+        }
+        journal.crash();
+        ended(&mut clients).await;
         history.crashed();
         held = writer.epoch();
         journal = journal.reopen();
@@ -261,6 +258,20 @@ async fn simulate(seed: u64, plan: Plan, planted: Option<PlantedFault>) -> Resul
         assert!(history.invoked().len() > 20, "something happened");
     }
     checked
+}
+
+/// Waits until the journal holds an event beyond a position.
+async fn beyond(journal: &MemoryJournal, position: Position) {
+    while journal.wait_beyond(PartitionId::default(), position).await.is_err() {}
+}
+
+/// Waits until every client has ended or was aborted.
+async fn ended(clients: &mut JoinSet<()>) {
+    while let Some(client) = clients.join_next().await {
+        if let Err(error) = client {
+            assert!(error.is_cancelled(), "a client panicked: {error}");
+        }
+    }
 }
 
 async fn client(writer: Arc<Writer>, history: History, seed: u64) {

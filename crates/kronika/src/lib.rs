@@ -5,24 +5,40 @@
 
 extern crate self as kronika;
 
+#[cfg(feature = "embedded")]
+mod embedded;
+
+#[cfg(feature = "embedded")]
+pub use embedded::{Embedded, EmbeddedError};
 pub use kronika_core::{
-    About, Aggregate, AggregateId, Append, AppendBy, AppendError, AppendHeader, AppendId, AppendMore,
-    Appended, BoxFuture, Capabilities, ClaimError, Codec, CodecError, Column, ColumnValue, Command,
-    Committed, Context, Decision, Direction, DynJournal, Effect, Epoch, Event, EventFilter, EventId,
-    EventKind, Folded, Followed, Follows, Handle, HistoryDiverged, Incarnation, Journal, Key, Keyed,
-    Kind, Lease, Loading, Mark, Metadata, Never, NewEvent, On, Origin, Outcome, Ownership, PartitionId,
-    PartitionPage, Position, Projection, ReadError, ReadPartition, ReadStream, RecordedAppend,
-    RecordedEvent, Rejection, RejectionKind, Row, SLICES, Shape, SharedJournal, Slice, SliceRange,
-    StreamCursor, StreamId, StreamIdError, StreamPage, Timer, Timestamp, Token, TokenError, Value,
-    Version, ensure,
+    About, Aggregate, AggregateId, Append, AppendBy, AppendError, AppendHeader, AppendId,
+    AppendMore, Appended, BoxFuture, Capabilities, ClaimError, Codec, CodecError, Column,
+    ColumnValue, Command, Committed, Context, Decision, Direction, DynJournal, Effect, Epoch,
+    Event, EventFilter, EventId, EventKind, Folded, Followed, Follows, Handle, HistoryDiverged,
+    Incarnation, Journal, Key, Keyed, Kind, Lease, Loading, Mark, Metadata, Never, NewEvent, On,
+    Origin, Outcome, Ownership, PartitionId, PartitionPage, Position, Projection, ReadError,
+    ReadPartition, ReadStream, RecordedAppend, RecordedEvent, Rejection, RejectionKind, Row,
+    SLICES, Shape, SharedJournal, Slice, SliceRange, StreamCursor, StreamId, StreamIdError,
+    StreamPage, Timer, Timestamp, Token, TokenError, Value, Version, ensure,
 };
 #[doc(hidden)]
 pub use kronika_core::{decode_variant, encode_variant};
+#[cfg(feature = "http")]
+pub use kronika_http::{
+    HttpLimits, Problem, ProblemKind, Query, ServeLimits, Served, Service, ServiceError, serve,
+};
 #[cfg(feature = "embedded")]
 pub use kronika_log::{DirectoryLock, Log, LogStats, OpenError, Settings as LogSettings};
 pub use kronika_macros::{Command, Event, Key, Rejection, Row};
 pub use kronika_runtime::{
     Aggregates, Builder, CommandError, CommandInfo, CommandOptions, Commands, DynAggregates,
     EncodedAnswer, EncodedRejection, EncodedState, Environment, ExpectedVersion, Failure, Kronika,
-    Limits, Receipt, SendCommand, Standing, StartError, Stats,
+    Limits, ProjectionError, ProjectionSettings, ProjectionState, ProjectionStatus, Projections,
+    Receipt, RegisteredProjection, RegistrationError, SendCommand, Standing, StartError, Stats,
+    Store, Waited,
+};
+#[cfg(feature = "embedded")]
+pub use kronika_sqlite::{
+    BatchHandler, Handled, QueryError, QueryLimits, SqliteHandler, SqliteOpenError,
+    SqliteReadModels, SqliteSettings, rusqlite,
 };

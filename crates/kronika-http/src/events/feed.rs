@@ -34,6 +34,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// Events that one step takes from the journal.
 const STEP_EVENTS: usize = 256;
+/// Bytes of bodies after which the step ends: each feed holds no more than that.
+const STEP_BYTES: usize = 64 << 10;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// When a client that lost its connection comes again.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -103,7 +105,7 @@ impl Feed {
             }
             // What is read is told later, so the place is not moved on yet.
             let mut ahead = self.place.clone();
-            let page = read_page(&self.shared, &mut ahead, STEP_EVENTS).await?;
+            let page = read_page(&self.shared, &mut ahead, STEP_EVENTS, STEP_BYTES).await?;
             if page.events.is_empty() {
                 self.place = ahead;
                 if page.at_head {

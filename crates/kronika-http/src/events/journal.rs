@@ -41,7 +41,7 @@ pub(crate) async fn list(shared: &Shared, request: Request) -> Result<Response, 
         None => Place::start(shared),
         Some(after) => Place::parse(shared, &headers, "after", after).await?,
     };
-    let page = read_page(shared, &mut place, limit).await?;
+    let page = read_page(shared, &mut place, limit, shared.limits.page_bytes).await?;
     let next = (!page.at_head).then(|| place.token.to_string());
     let partitions = shared.journal().capabilities().partitions;
     let mut response = told(&page.events, partitions, next)?;
@@ -83,6 +83,7 @@ pub(super) async fn read_page(
     shared: &Shared,
     place: &mut Place,
     limit: usize,
+    limit_bytes: usize,
 ) -> Result<Page, Problem> {
     let journal = shared.journal();
     let partitions = journal.capabilities().partitions.max(1);
@@ -95,7 +96,7 @@ pub(super) async fn read_page(
             continue;
         }
         let mut read = ReadPartition::after(partition, place.after(partition)).limit_events(share);
-        read.limit_bytes = shared.limits.page_bytes;
+        read.limit_bytes = limit_bytes;
         let page = journal.read_partition(read).await;
         let page = page.map_err(|error| read_problem(&error, "the journal", &shared.standing()))?;
         place.see(page.scanned);

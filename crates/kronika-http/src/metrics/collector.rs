@@ -1,7 +1,7 @@
 //! What the runtime and the projections count of themselves, read when Prometheus asks.
 
-use crate::{shared::Shared, waiting::ReadModelStatus};
-use kronika_runtime::{Standing, Stats};
+use crate::shared::Shared;
+use kronika_runtime::{ProjectionState, ProjectionStatus, Standing, Stats};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -62,11 +62,12 @@ const AGGREGATES: [Figure<Stats>; 16] = [
     counter("panics", "Panics in handlers, in apply and in replies", |it| it.panics),
 ];
 
-const PROJECTIONS: [Figure<ReadModelStatus>; 4] = [
+const PROJECTIONS: [Figure<ProjectionStatus>; 3] = [
     counter("projection_events", "Events that it has handled", |it| it.events),
     gauge("projection_lag_events", "Events that it is behind", |it| it.lag_events),
-    gauge("projection_parked_keys", "Keys that are parked", |it| it.parked_keys),
-    gauge("projection_failed", "Whether it has failed", |it| u64::from(it.failed)),
+    gauge("projection_failed", "Whether it has failed", |it| {
+        u64::from(it.state == ProjectionState::Failed)
+    }),
 ];
 
 impl Collector for ServiceCollector {
@@ -76,10 +77,10 @@ impl Collector for ServiceCollector {
         let stats: Vec<_> = registered.iter().map(|it| (it.aggregate_type(), it.stats())).collect();
         let named: Vec<_> = stats.iter().map(|(name, stats)| (*name, stats)).collect();
         write(&mut encoder, "type", &AGGREGATES, &named)?;
-        let read_models = shared.read_models.status();
-        let named: Vec<_> = read_models.iter().map(|it| (it.name.as_str(), it)).collect();
+        let running = shared.kronika.projections().status();
+        let named: Vec<_> = running.iter().map(|it| (it.name.as_str(), it)).collect();
         write(&mut encoder, "projection", &PROJECTIONS, &named)?;
-        projections(&mut encoder, &read_models)?;
+        projections(&mut encoder, &running)?;
         let owner = u64::from(shared.standing() == Standing::Owner);
         alone(&mut encoder, "owner", "Whether this process may write to the journal", owner)?;
         let open = shared.limits.feeds.saturating_sub(shared.feeds.available_permits());
@@ -106,7 +107,7 @@ fn write<T>(
 /// How far each has come in each partition, how old what it is behind is, and what it does.
 fn projections(
     encoder: &mut DescriptorEncoder<'_>,
-    projections: &[ReadModelStatus],
+    projections: &[ProjectionStatus],
 ) -> Result<(), Error> {
     if projections.is_empty() {
         return Ok(());
@@ -129,7 +130,7 @@ fn projections(
     let (name, help) = ("projection_state", "1 for the state that it is in");
     let mut all = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for it in projections {
-        let labels = [("projection", it.name.as_str()), ("state", it.state)];
+        let labels = [("projection", it.name.as_str()), ("state", it.state.name())];
         value(MetricType::Gauge, 1, all.encode_family(&labels)?)?;
     }
     Ok(())

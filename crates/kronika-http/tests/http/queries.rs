@@ -7,49 +7,63 @@ use axum::{
     http::{Method, StatusCode},
     routing::post,
 };
-use kronika_core::{BoxFuture, Incarnation, Mark, Position, Token};
-use kronika_http::{HttpLimits, Problem, ProblemKind, Query, ReadModelStatus, ReadModels, Waited};
+use kronika_core::{
+    Batch, BatchError, BatchProjection, BoxFuture, Checkpoint, Epoch, EventFailure, Generation,
+    Incarnation, OpenReadModelError, ProjectionName, Takeover, Token,
+};
+use kronika_http::{HttpLimits, Problem, ProblemKind, Query};
+use kronika_runtime::RegisteredProjection;
 use serde_json::{Value, json};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
-/// Answers waiting as it is told; one that is late waits until the end of the time.
-struct Told(Waited);
-
-impl ReadModels for Told {
-    fn wait_for<'a>(
-        &'a self,
-        names: &'a [String],
-        _: &'a Token,
-        until: Instant,
-    ) -> BoxFuture<'a, Waited> {
-        assert_eq!(names, ["balances"]);
-        Box::pin(async move {
-            if self.0 == Waited::Late {
-                tokio::time::sleep_until(until).await;
-            }
-            self.0.clone()
-        })
-    }
-
-    fn status(&self) -> Vec<ReadModelStatus> {
-        let failed = matches!(self.0, Waited::Failed { .. });
-        vec![ReadModelStatus {
-            name: "balances".into(),
-            state: if failed { "failed" } else { "running" },
-            failed,
-            seen: seen(),
-            events: 12,
-            lag_events: 3,
-            lag: Duration::from_millis(1500),
-            parked_keys: 0,
-        }]
-    }
+/// What a projection does with events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bent {
+    Follows,
+    Hangs,
+    Fails,
+    /// Its read model is of another history.
+    Strange,
 }
 
-fn seen() -> Token {
-    let mark = Mark { position: Position::new(17), ..Mark::default() };
-    Token::of(Incarnation::new(1), mark)
+struct Balances {
+    name: ProjectionName,
+    bent: Bent,
+}
+
+impl BatchProjection for Balances {
+    fn name(&self) -> &ProjectionName {
+        &self.name
+    }
+    fn generation(&self) -> Generation {
+        Generation::new(1)
+    }
+    fn types(&self) -> Vec<String> {
+        vec!["account".to_owned()]
+    }
+    fn open(
+        &mut self,
+        takeover: Takeover,
+    ) -> BoxFuture<'_, Result<Checkpoint, OpenReadModelError>> {
+        let strange = Incarnation::new(1);
+        let incarnation = if self.bent == Bent::Strange { strange } else { takeover.incarnation };
+        let (seen, epoch, range) = (Token::new(incarnation), Epoch::new(1), takeover.range);
+        Box::pin(async move { Ok(Checkpoint { seen, epoch, range, events: 0, time: None }) })
+    }
+    fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<(), BatchError>> {
+        let bent = self.bent;
+        Box::pin(async move {
+            match (bent, batch.events().first()) {
+                (Bent::Hangs, _) => std::future::pending().await,
+                (Bent::Fails, Some(event)) => {
+                    let failure = EventFailure::of(event, "a secret of the read model");
+                    Err(BatchError::Event(Box::new(failure)))
+                }
+                _ => Ok(()),
+            }
+        })
+    }
 }
 
 async fn answer(
@@ -68,13 +82,13 @@ async fn panics() {
     panic!("a secret of the query")
 }
 
-async fn with(waited: Waited) -> Fixture {
+async fn with(bent: Bent) -> Fixture {
+    let balances = Balances { name: ProjectionName::new("balances").unwrap(), bent };
     let mut limits = HttpLimits::default();
     limits.body_bytes = 100;
-    Fixture::with(|service| {
+    Fixture::projecting(RegisteredProjection::batches(balances), |service| {
         service
             .limits(limits)
-            .read_models(Arc::new(Told(waited)))
             .query(Query::get("/balances/{owner}", answer).waits_for(["balances"]))
             .query(Query::get("/wrong", wrong))
             .query(Query::get("/panics", panics))
@@ -95,22 +109,15 @@ async fn ask(service: &Fixture, prefer: &str) -> crate::support::Answer {
 
 #[tokio::test]
 async fn a_query_is_answered_once_its_read_models_are_there() {
-    let service = with(Waited::There { parked: 0 }).await;
+    let service = with(Bent::Follows).await;
     let answer = ask(&service, "wait=1").await.is(StatusCode::OK);
     assert_eq!(answer.json()["owner"], "ann");
-    assert!(!answer.headers.contains_key("kronika-parked"));
     service.get("/balances/ann").await.is(StatusCode::OK);
-}
-
-#[tokio::test]
-async fn parked_keys_are_told_with_the_answer() {
-    let service = with(Waited::There { parked: 3 }).await;
-    assert_eq!(ask(&service, "").await.is(StatusCode::OK).header("kronika-parked"), "3");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_query_waits_as_long_as_is_preferred() {
-    let service = with(Waited::Late).await;
+    let service = with(Bent::Hangs).await;
     for (prefer, seconds) in [("", 5), ("wait=2", 2), ("wait=0", 0), ("wait=500", 60)] {
         let begin = Instant::now();
         ask(&service, prefer).await.problem(503, "not-yet");
@@ -121,17 +128,18 @@ async fn a_query_waits_as_long_as_is_preferred() {
 
 #[tokio::test]
 async fn waiting_in_vain_is_told_as_what_it_is() {
-    ask(&with(Waited::Parked).await, "").await.problem(409, "parked");
-    ask(&with(Waited::Diverged).await, "").await.problem(409, "history-diverged");
-    let failed = with(Waited::Failed { projection: "balances".into() }).await;
+    let strange = with(Bent::Strange).await;
+    ask(&strange, "").await.problem(409, "history-diverged");
+    let failed = with(Bent::Fails).await;
     assert_eq!(ask(&failed, "").await.problem(503, "unavailable")["projection"], "balances");
     let ready = failed.get("/health/ready").await.is(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(ready.json()["reasons"][0]["projection"], "balances");
+    assert!(!ready.json().to_string().contains("secret"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_of_another_history_or_beyond_the_head_is_noticed_by_queries() {
-    let service = with(Waited::There { parked: 0 }).await;
+    let service = with(Bent::Follows).await;
     let get = |token: &str| Ask::get("/balances/ann").header("kronika-position", token);
     get("k1.9").of(&service).await.problem(409, "history-diverged");
     get("x").of(&service).await.problem(400, "bad-parameter");
@@ -142,7 +150,7 @@ async fn a_token_of_another_history_or_beyond_the_head_is_noticed_by_queries() {
 
 #[tokio::test]
 async fn refusals_of_queries_are_problems_too() {
-    let service = with(Waited::There { parked: 0 }).await;
+    let service = with(Bent::Follows).await;
     let problem = service.get("/balances/ann?min=x").await.problem(400, "bad-parameter");
     assert!(problem["detail"].as_str().unwrap().contains("min"), "{problem}");
     assert_eq!(service.get("/wrong").await.problem(404, "not-found")["owner"], "ann");
@@ -158,14 +166,14 @@ async fn refusals_of_queries_are_problems_too() {
 
 #[tokio::test]
 async fn a_query_that_panics_costs_its_request() {
-    let service = with(Waited::There { parked: 0 }).await;
+    let service = with(Bent::Follows).await;
     service.get("/panics").await.problem(500, "panicked");
     service.get("/balances/ann").await.is(StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_query_that_hangs_is_given_up() {
-    let service = with(Waited::There { parked: 0 }).await;
+    let service = with(Bent::Follows).await;
     let begin = Instant::now();
     service.get("/hangs").await.problem(503, "deadline");
     assert_eq!(begin.elapsed(), Duration::from_secs(90));
@@ -173,17 +181,30 @@ async fn a_query_that_hangs_is_given_up() {
 
 #[tokio::test]
 async fn figures_tell_how_far_projections_are() {
-    let service = with(Waited::There { parked: 0 }).await;
-    let figures = service.get("/metrics").await.is(StatusCode::OK);
-    let text = std::str::from_utf8(&figures.body).unwrap();
-    for line in [
-        "kronika_projection_position{projection=\"balances\",partition=\"0\"} 17",
-        "kronika_projection_events_total{projection=\"balances\"} 12",
-        "kronika_projection_lag_events{projection=\"balances\"} 3",
-        "kronika_projection_lag_seconds{projection=\"balances\"} 1.5",
+    let service = with(Bent::Follows).await;
+    ask(&service, "").await.is(StatusCode::OK);
+    let check = async |service: &Fixture, lines: &[&str]| {
+        let figures = service.get("/metrics").await.is(StatusCode::OK);
+        let text = std::str::from_utf8(&figures.body).unwrap();
+        for line in lines {
+            assert!(text.lines().any(|told| told == *line), "{line} is not in\n{text}");
+        }
+    };
+    let there = [
+        "kronika_projection_position{projection=\"balances\",partition=\"0\"} 1",
+        "kronika_projection_events_total{projection=\"balances\"} 1",
+        "kronika_projection_lag_events{projection=\"balances\"} 0",
+        "kronika_projection_lag_seconds{projection=\"balances\"} 0.0",
         "kronika_projection_state{projection=\"balances\",state=\"running\"} 1",
         "kronika_projection_failed{projection=\"balances\"} 0",
-    ] {
-        assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
-    }
+    ];
+    check(&service, &there).await;
+    let failed = with(Bent::Fails).await;
+    ask(&failed, "").await.problem(503, "unavailable");
+    let stands = [
+        "kronika_projection_lag_events{projection=\"balances\"} 1",
+        "kronika_projection_state{projection=\"balances\",state=\"failed\"} 1",
+        "kronika_projection_failed{projection=\"balances\"} 1",
+    ];
+    check(&failed, &stands).await;
 }

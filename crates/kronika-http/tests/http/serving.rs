@@ -89,28 +89,71 @@ async fn a_live_feed_ends_with_the_service() {
 
 #[tokio::test]
 async fn what_takes_too_long_to_finish_is_cut() {
-    let hangs = Query::get("/hangs", std::future::pending::<()>);
-    let service = Fixture::with(|service| service.query(hangs)).await;
+    let arrived = Arc::new(Notify::new());
+    let hangs = {
+        let arrived = arrived.clone();
+        async move || {
+            arrived.notify_one();
+            std::future::pending::<()>().await
+        }
+    };
+    let service = Fixture::with(|service| service.query(Query::get("/hangs", hangs))).await;
     let mut limits = ServeLimits::default();
     limits.drain = Duration::from_millis(20);
     let running = run(&service, limits).await;
-    let live = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
-    let mut stream = running.connect(live).await;
-    until(&mut stream, "live").await;
-    stream.write_all(b"GET /hangs HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    // The request counts as taken once the figures know the one before it, and it cannot answer.
-    let mut other = running.connect(live).await;
-    until(&mut other, "live").await;
+    let mut stream = running.connect("GET /hangs HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    arrived.notified().await;
     running.stop.send(()).unwrap();
-    let served = running.served.await.unwrap();
-    assert!(matches!(served, Served::Cut(1) | Served::Drained), "{served:?}");
+    assert_eq!(running.served.await.unwrap(), Served::Cut(1));
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn a_service_that_ends_says_that_it_is_not_ready() {
+    let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (arrived, go_on) = (arrived.clone(), go_on.clone());
+        async move || {
+            arrived.notify_one();
+            go_on.notified().await;
+        }
+    };
+    let service = Fixture::with(|service| service.query(Query::get("/slow", slow))).await;
+    let running = run(&service, ServeLimits::default()).await;
+    let slow = "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n";
+    let ready = "GET /health/ready HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut stream = running.connect(&format!("{slow}{ready}")).await;
+    arrived.notified().await;
+    running.stop.send(()).unwrap();
+    while TcpStream::connect(running.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    go_on.notify_one();
+    // The request that was sent behind the one that runs may still be answered, or not be taken.
+    let answers = rest(&mut stream).await;
+    assert!(answers.starts_with("HTTP/1.1 200"), "{answers}");
+    assert!(!answers.contains("\"ready\""), "{answers}");
+    assert_eq!(running.served.await.unwrap(), Served::Drained);
+}
+
+#[tokio::test]
+async fn connections_on_which_nothing_comes_are_closed() {
+    let service = Fixture::new().await;
+    let mut limits = ServeLimits::default();
+    limits.header_time = Duration::from_millis(200);
+    let running = run(&service, limits).await;
+    let mut silent = running.connect("").await;
+    assert_eq!(rest(&mut silent).await, "");
+    let mut idle = running.connect("GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    until(&mut idle, "live").await;
+    assert_eq!(rest(&mut idle).await, "");
 }
 
 #[tokio::test]
 async fn headers_that_never_end_are_not_waited_for() {
     let service = Fixture::new().await;
     let mut limits = ServeLimits::default();
-    limits.header_time = Duration::from_millis(30);
+    limits.header_time = Duration::from_millis(200);
     limits.connections = 1;
     let running = run(&service, limits).await;
     let mut slow = running.connect("GET /health/live HTTP/1.1\r\nhost: x\r\nx-slow: ").await;

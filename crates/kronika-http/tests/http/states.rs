@@ -21,6 +21,8 @@ async fn a_state_is_told_as_it_was() {
     service.account("a1", 2).await;
     let then = service.get("/account/a1?version=2").await.is(StatusCode::OK);
     assert_eq!((then.json()["cents"].as_i64(), then.header("etag")), (Some(1), "\"2\""));
+    let first = service.get("/account/a1?version=1").await.is(StatusCode::OK);
+    assert_eq!(first.json()["cents"], 0);
     for version in ["0", "4", "99999999999999999999999"] {
         let path = format!("/account/a1?version={version}");
         service.get(&path).await.problem(404, "not-found");

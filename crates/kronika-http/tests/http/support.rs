@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use kronika_http::Service;
-use kronika_runtime::{Commands, Kronika, Limits};
+use kronika_runtime::{Builder, Commands, Kronika, Limits, RegisteredProjection};
 use kronika_testkit::{MemoryJournal, MemorySettings};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -37,6 +37,24 @@ impl Fixture {
         change: impl FnOnce(Service) -> Service,
     ) -> Self {
         let kronika = kronika(journal.clone(), limits).await;
+        Self::of(journal, kronika, change)
+    }
+
+    /// With a projection.
+    pub async fn projecting(
+        projection: RegisteredProjection,
+        change: impl FnOnce(Service) -> Service,
+    ) -> Self {
+        let journal = MemoryJournal::open(MemorySettings::default());
+        let kronika = builder(journal.clone()).registered(projection).start().await.unwrap();
+        Self::of(journal, kronika, change)
+    }
+
+    fn of(
+        journal: MemoryJournal,
+        kronika: Kronika,
+        change: impl FnOnce(Service) -> Service,
+    ) -> Self {
         let service = change(Service::new(kronika.clone()).allow_journal());
         Self { journal, kronika, router: service.router().unwrap() }
     }
@@ -60,14 +78,14 @@ impl Fixture {
 }
 
 pub async fn kronika(journal: MemoryJournal, limits: Limits) -> Kronika {
+    builder(journal).limits(limits).start().await.unwrap()
+}
+
+fn builder(journal: MemoryJournal) -> Builder {
     Kronika::builder()
         .journal(Arc::new(journal))
-        .limits(limits)
         .aggregate(accounts())
         .aggregate(Commands::<Ticket>::default().on::<Buy>())
-        .start()
-        .await
-        .unwrap()
 }
 
 /// A request on its way.

@@ -9,6 +9,8 @@ mod encode;
 mod fields;
 mod head;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use commit::{
     COMMIT_HEADER_BYTES, CommitHeader, CommitKind, HeaderFault, is_padding, seal_body, zero_sectors,

@@ -110,13 +110,15 @@ impl Runner {
                 following.due.get_or_insert(due);
             }
             self.status.send_if_modified(|status| {
-                let before = status.seen.mark(scanned.partition);
+                let before = (status.state, status.seen.mark(scanned.partition));
+                status.state = ProjectionState::Running;
                 status.seen.see(scanned);
-                before != scanned
+                before != (status.state, scanned)
             });
             return Ok(at_head);
         }
         self.status.send_modify(|status| {
+            status.state = ProjectionState::Running;
             status.oldest_waiting = events.first().map(RecordedEvent::time);
         });
         let batch = Batch::new(events, following.stored.clone(), scanned);
@@ -154,6 +156,9 @@ impl Runner {
             let due = following.due;
             tokio::select! { biased;
                 () = stopped(&mut self.stop) => return Err(self.end(following).await),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.save(following).await?;
+                }
                 (head, ..) = select_all(beyond) => match head {
                     Ok(head) => {
                         self.heads.see(head);
@@ -161,9 +166,6 @@ impl Runner {
                     }
                     Err(error) => self.pause_reading(error, &mut pace).await?,
                 },
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    self.save(following).await?;
-                }
             }
         }
     }
@@ -228,7 +230,12 @@ impl Runner {
     async fn read(&mut self, read: ReadPartition) -> Result<PartitionPage, End> {
         let mut pace = Pace::new(&self.settings);
         loop {
-            match self.journal.read_partition(read.clone()).await {
+            let journal = self.journal.clone();
+            let page = tokio::select! { biased;
+                () = stopped(&mut self.stop) => return Err(End::Stopped),
+                page = journal.read_partition(read.clone()) => page,
+            };
+            match page {
                 Ok(page) => return Ok(page),
                 Err(error) => self.pause_reading(error, &mut pace).await?,
             }

@@ -68,10 +68,9 @@ impl Projections {
     ) -> Result<(), Waited> {
         let failed = |error: String| Err(Waited::Failed { projection: name.to_owned(), error });
         let settled = watch.wait_for(|status| status.has(token) || status.state.is_over()).await;
-        let status = match settled {
-            Ok(status) => status.clone(),
-            Err(_) => return failed("it has stopped".to_owned()),
-        };
+        // What is borrowed is a lock: it must not be held over what is waited for below.
+        let settled = settled.map(|status| status.clone());
+        let Ok(status) = settled else { return failed("it has stopped".to_owned()) };
         match &status.error {
             _ if status.has(token) => {}
             Some(error) if error.is_diverged() => return Err(Waited::Diverged),

@@ -1,0 +1,131 @@
+//! The service: HTTP on a socket, simulated bidding beside it, and one live line.
+
+use crate::{
+    service::Running,
+    traffic::{Came, Traffic},
+};
+use kronika::{ServeLimits, Standing};
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpListener, signal::unix, sync::watch};
+
+/// Auctions and bidders of the simulated bidding.
+const LIVELY_AUCTIONS: u32 = 24;
+/// Pause between two simulated commands.
+const LIVELY_PAUSE: Duration = Duration::from_millis(25);
+
+/// Serves until Ctrl-C, SIGTERM, or a journal that has failed.
+pub async fn run(data: &Path, listen: SocketAddr, quiet: bool) -> Result<(), String> {
+    let running = Running::start(data).await?;
+    let served = serve(&running, data, listen, quiet).await;
+    running.stop().await?;
+    served
+}
+
+async fn serve(
+    running: &Running,
+    data: &Path,
+    listen: SocketAddr,
+    quiet: bool,
+) -> Result<(), String> {
+    let listener = TcpListener::bind(listen).await;
+    let listener = listener.map_err(|error| format!("{listen} cannot be listened on: {error}"))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let router = running.router()?;
+    let (stop, stopped) = watch::channel(false);
+    if !quiet {
+        greet(address, data);
+        tokio::spawn(lively(running.clone(), stopped.clone()));
+        tokio::spawn(live_line(running.clone(), stopped.clone()));
+    } else {
+        println!("http://{address}");
+    }
+    let mut standing = running.service.standing();
+    let failed = async move {
+        match standing.wait_for(|standing| *standing != Standing::Owner).await {
+            Ok(standing) => format!("{:?}", *standing),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let (cause, causes) = tokio::sync::oneshot::channel();
+    let shutdown = async move {
+        let cause_of_end = tokio::select! {
+            () = asked_to_end() => None,
+            why = failed => Some(why),
+        };
+        let _ = cause.send(cause_of_end); // read below, after the drain
+        stop.send_replace(true);
+    };
+    kronika::serve(listener, router, ServeLimits::default(), shutdown).await;
+    match causes.await {
+        Ok(Some(why)) => Err(format!("the journal takes no more commands ({why}); start again")),
+        _ => Ok(()),
+    }
+}
+
+/// Ctrl-C or SIGTERM.
+async fn asked_to_end() {
+    let terminated = unix::signal(unix::SignalKind::terminate());
+    match terminated {
+        Ok(mut terminated) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+fn greet(address: SocketAddr, data: &Path) {
+    println!("http://{address}  (data in {}; Ctrl-C ends it)", data.display());
+    println!();
+    println!("  curl 'http://{address}/auctions?order=-price_cents&limit=3'");
+    println!(
+        "  curl http://{address}/auction/lively-0/place-bid -H 'content-type: application/json' -d '{{\"bidder\":\"you\",\"max_cents\":10000000}}'"
+    );
+    println!("  curl http://{address}/auction/lively-0/events");
+    println!();
+}
+
+/// Bids at random until it is told to stop.
+async fn lively(running: Running, stopped: watch::Receiver<bool>) {
+    let seed = running.service.journal().incarnation().get() as u64;
+    let mut traffic =
+        Traffic::new(running.service.aggregates(), "lively".to_owned(), LIVELY_AUCTIONS, seed);
+    let mut opened = 0;
+    while !*stopped.borrow() {
+        let came = match opened {
+            LIVELY_AUCTIONS => traffic.bid().await,
+            number => {
+                opened += 1;
+                traffic.open(number).await
+            }
+        };
+        if let Err(error) = came.map(|came| matches!(came, Came::Accepted(_))) {
+            tracing::debug!(error, "simulated bidding was refused");
+        }
+        tokio::time::sleep(LIVELY_PAUSE).await;
+    }
+}
+
+/// Commands a second, events, residents and lag, once a second on one line.
+async fn live_line(running: Running, stopped: watch::Receiver<bool>) {
+    let terminal = std::io::stdout().is_terminal();
+    let (mut before, mut at) = (0, Instant::now());
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    while !*stopped.borrow() {
+        ticks.tick().await;
+        let line = running.live_line(&mut before, &mut at).await;
+        if terminal {
+            print!("\r\x1b[2K{line}");
+            // A terminal that is gone shows nothing; the service goes on.
+            let _ = std::io::stdout().flush();
+        }
+    }
+    if terminal {
+        println!();
+    }
+}
