@@ -317,7 +317,7 @@ pub trait ReadModelStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(ReadModelId, Checkpoint), OpenReadModelError>> + Send;
 
     /// The rows of some keys, in their order; each without its key's columns.
-    fn rows(
+    fn load(
         &self,
         read_model: &ReadModelId,
         keys: Vec<Vec<Value>>,
@@ -335,8 +335,8 @@ pub trait DynReadModelStore: Send + Sync + 'static {
         spec: ReadModelSpec,
         takeover: Takeover,
     ) -> BoxFuture<'_, Result<(ReadModelId, Checkpoint), OpenReadModelError>>;
-    /// See [`ReadModelStore::rows`].
-    fn rows<'a>(
+    /// See [`ReadModelStore::load`].
+    fn load<'a>(
         &'a self,
         read_model: &'a ReadModelId,
         keys: Vec<Vec<Value>>,
@@ -356,12 +356,12 @@ impl<S: ReadModelStore> DynReadModelStore for S {
     ) -> BoxFuture<'_, Result<(ReadModelId, Checkpoint), OpenReadModelError>> {
         Box::pin(ReadModelStore::open(self, spec, takeover))
     }
-    fn rows<'a>(
+    fn load<'a>(
         &'a self,
         read_model: &'a ReadModelId,
         keys: Vec<Vec<Value>>,
     ) -> BoxFuture<'a, Result<Vec<Option<Vec<Value>>>, StoreFault>> {
-        Box::pin(ReadModelStore::rows(self, read_model, keys))
+        Box::pin(ReadModelStore::load(self, read_model, keys))
     }
     fn commit(&self, commit: Arc<Commit>) -> BoxFuture<'_, Result<(), CommitError>> {
         Box::pin(ReadModelStore::commit(self, commit))

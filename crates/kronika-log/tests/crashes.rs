@@ -164,9 +164,10 @@ fn live(seed: u64, settings: Settings, faults: bool) -> Result<(), String> {
 
 #[test]
 fn nothing_acknowledged_is_lost_whatever_the_crash() {
-    // One seed alone, to look at what it found.
-    let only = std::env::var("KRONIKA_LOG_SEED").ok().and_then(|seed| seed.parse().ok());
-    for seed in only.map_or(0..400, |seed: u64| seed..seed + 1) {
+    // Other seeds, as in `KRONIKA_LOG_SEEDS=400..5000`.
+    let seeds = std::env::var("KRONIKA_LOG_SEEDS").unwrap_or_else(|_| "0..400".to_owned());
+    let (first, end) = seeds.split_once("..").expect("seeds are given as first..end");
+    for seed in first.parse().unwrap()..end.parse().unwrap() {
         live(seed, settings(seed), true).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     values::{Bound, read},
 };
 use kronika_core::{Column, Key, Projection, Row, Value};
-use rusqlite::{Connection, ErrorCode, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -110,17 +110,14 @@ impl SqliteReadModels {
         let limits = self.inner.settings.query_limits;
         let query = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(&sql).map_err(QueryError::Sql)?;
-            let places = columns.iter().map(|columns| {
-                let place = |column: &'static Column| {
-                    Ok((statement.column_index(column.name).map_err(QueryError::Sql)?, column))
-                };
-                columns.iter().map(place).collect::<Result<Vec<_>, QueryError>>()
-            });
-            let places = places.collect::<Result<Vec<_>, _>>()?;
             let parameters = params_from_iter(parameters.iter().map(Bound));
             let mut rows = statement.query(parameters).map_err(QueryError::Sql)?;
-            let mut answer = Vec::new();
+            let (mut places, mut answer) = (None, Vec::new());
             while let Some(row) = rows.next().map_err(QueryError::Sql)? {
+                let places = match &mut places {
+                    Some(places) => places,
+                    None => places.insert(columns_of(row.as_ref(), &columns)?),
+                };
                 if answer.len() == limits.rows {
                     return Err(QueryError::TooManyRows(limits.rows));
                 }
@@ -167,6 +164,19 @@ impl SqliteReadModels {
             Err(Refused::Panicked) => Err(QueryError::Panicked("outside its code".to_owned())),
         }
     }
+}
+
+/// Where each column stands in the answer. To be asked at the first row: until then a statement that was
+/// prepared before a table changed has the columns of then.
+fn columns_of(
+    statement: &Statement<'_>,
+    columns: &[&'static [Column]],
+) -> Result<Vec<Vec<(usize, &'static Column)>>, QueryError> {
+    let place = |column: &'static Column| {
+        let place = statement.column_index(column.name).map_err(QueryError::Sql)?;
+        Ok((place, column))
+    };
+    columns.iter().map(|columns| columns.iter().map(place).collect()).collect()
 }
 
 /// Runs a query on one state; nothing of it stays, also if it panics.

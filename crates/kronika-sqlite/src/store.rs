@@ -156,7 +156,7 @@ impl ReadModelStore for SqliteReadModels {
         Ok((id, checkpoint))
     }
 
-    async fn rows(
+    async fn load(
         &self,
         read_model: &ReadModelId,
         keys: Vec<Vec<Value>>,

@@ -185,7 +185,7 @@ impl<P: Projection> BatchProjection for Keyed<P> {
             let count = keys.len();
             let rows = match count {
                 0 => Vec::new(),
-                _ => self.store.rows(read_model, keys).await?,
+                _ => self.store.load(read_model, keys).await?,
             };
             assert_eq!(rows.len(), count, "a store gives a row or none for each key");
             let Changes { upserts, deletes } = self.fold(events, &touched, rows).await?;

@@ -11,6 +11,7 @@ use futures_util::{FutureExt, future::select_all};
 use kronika_core::{
     Batch, BatchProjection, Checkpoint, EventFilter, HistoryDiverged, Mark, OpenReadModelError,
     PartitionId, PartitionPage, ReadError, ReadPartition, RecordedEvent, SharedJournal, Takeover,
+    Timestamp,
 };
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 use tokio::{
@@ -137,12 +138,12 @@ impl Runner {
     }
 
     /// What is shown once a batch is in the store.
-    pub(super) fn written(&self, batch: &Batch) {
+    pub(super) fn written(&self, batch: &Batch, oldest_waiting: Option<Timestamp>) {
         self.status.send_modify(|status| {
             status.state = ProjectionState::Running;
             batch.next.seen.marks().for_each(|mark| status.seen.see(mark));
             status.events = batch.next.events;
-            status.oldest_waiting = None;
+            status.oldest_waiting = oldest_waiting;
         });
     }
 

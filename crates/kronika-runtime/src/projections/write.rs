@@ -6,17 +6,20 @@ use super::{
     runner::{End, Runner},
     status::ProjectionError,
 };
-use kronika_core::{Batch, BatchError, CommitError, EventFailure};
+use kronika_core::{Batch, BatchError, CommitError, EventFailure, RecordedEvent};
 
 impl Runner {
     /// Writes all of a batch. On a failure everything before the failing event is written.
     pub(super) async fn write(&mut self, batch: Batch) -> Result<(), End> {
         let mut waiting = vec![batch];
-        let mut failure = None;
+        let (mut failure, mut stands_before) = (None, None);
         while let Some(batch) = waiting.pop() {
             let count = batch.events().len();
             match self.write_until_taken(&batch).await? {
-                Ok(()) => self.written(&batch),
+                Ok(()) => {
+                    let next = waiting.last().and_then(|batch| batch.events().first());
+                    self.written(&batch, next.map(RecordedEvent::time).or(stands_before));
+                }
                 Err(BatchError::Event(failed)) => {
                     let place = |failed: &EventFailure| {
                         batch.events().iter().position(|event| event.position == failed.position)
@@ -25,6 +28,7 @@ impl Runner {
                         None | Some(0) => return Err(End::Failed(failed.into())),
                         Some(before) => {
                             waiting = vec![batch.split(before).0];
+                            stands_before = Some(batch.events()[before].time());
                             failure = Some(failed);
                         }
                     }

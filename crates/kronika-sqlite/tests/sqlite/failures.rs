@@ -1,0 +1,212 @@
+//! What cannot be handled is named, and nothing else suffers from it.
+
+use crate::common::*;
+use kronika_core::{NewEvent, Position, Projection, Token};
+use kronika_macros::Row;
+use kronika_runtime::{ProjectionError, ProjectionState, RegisteredProjection, Waited};
+use kronika_testkit::MemoryJournal;
+use std::time::Duration;
+
+/// Stops before the event, with everything before it in the read model.
+async fn check_failing(event: PurseEvent, cause: &str) {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    record_by_chance(&journal, 1, 24);
+    let before = expected(&journal);
+    // In one batch with events before and behind it, and of two keys in the order of which it is not first.
+    record(&journal, "z", &[added(1)]);
+    record(&journal, "p9", &[event]);
+    record(&journal, "a", &[added(1)]);
+    let projections = start(&journal, &read_models, purses());
+    let status = until_failed(&projections, "purses").await;
+    let Some(ProjectionError::Event(failure)) = &status.error else { panic!("{status:?}") };
+    assert_eq!((failure.position, failure.key.as_deref()), (Position::new(26), Some("p9")));
+    assert_eq!(failure.stream, stream("p9"));
+    let line = status.error.unwrap().to_string();
+    assert!(line.contains("at position 26 (version ") && line.contains(cause), "{line}");
+    assert_eq!(status.events, 25);
+    let mut found = found(&read_models).await;
+    assert_eq!(found.remove("z").unwrap().cents, 1);
+    assert_eq!(found, before);
+    let waited = projections.wait_for(&["purses"], &head(&journal).await, SOON).await;
+    assert!(matches!(waited, Waited::Failed { projection, .. } if projection == "purses"));
+    let measured = &projections.status()[0];
+    assert!(measured.lag > Duration::ZERO, "the failing event waits");
+    // Started again it fails at once, in the same place.
+    let again = start(&journal, &read_models, purses());
+    assert_eq!(until_failed(&again, "purses").await.events, 25);
+}
+
+#[tokio::test]
+async fn an_error_of_a_fold_stops_before_its_event_and_names_it() {
+    check_failing(PurseEvent::Refused {}, "for key p9 cannot be handled: it cannot be").await;
+}
+
+#[tokio::test]
+async fn a_panic_of_a_fold_stops_before_its_event_and_names_it() {
+    check_failing(PurseEvent::Panicked {}, "it panicked: it must not be").await;
+}
+
+#[tokio::test]
+async fn an_event_that_this_build_does_not_know_stops_before_it() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    record(&journal, "a", &[added(5)]);
+    let new = NewEvent { name: "bought".into(), schema: 3, ..NewEvent::default() };
+    journal.write_as_stranger(&stream("a"), vec![new]);
+    let projections = start(&journal, &read_models, purses());
+    let error = until_failed(&projections, "purses").await.error.unwrap().to_string();
+    assert_eq!(
+        error,
+        "event bought at position 2 (version 2 of purse/a) cannot be handled: \
+         event bought of schema 3 is not known to this build"
+    );
+    assert_eq!(found(&read_models).await["a"].cents, 5);
+}
+
+#[tokio::test]
+async fn the_other_projections_go_on() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    record(&journal, "a", &[added(5), PurseEvent::Refused {}]);
+    let handler = read_models.handler(crate::handlers::Lines::default()).unwrap();
+    let registered =
+        vec![RegisteredProjection::keyed(Purses), RegisteredProjection::batches(handler)];
+    let projections = start(&journal, &read_models, registered);
+    until_failed(&projections, "purses").await;
+    record(&journal, "b", &[added(6)]);
+    let token = head(&journal).await;
+    assert_eq!(projections.wait_for(&["lines"], &token, SOON).await, Waited::There);
+    let states: Vec<_> = projections.status().iter().map(|status| status.state).collect();
+    assert_eq!(states, [ProjectionState::Running, ProjectionState::Failed]);
+}
+
+struct Ratios;
+
+#[derive(Row)]
+struct Ratio {
+    ratio: f64,
+}
+
+impl Projection for Ratios {
+    const NAME: &'static str = "ratios";
+    type Key = String;
+    type Row = Ratio;
+    type Follows = (Purse,);
+}
+
+impl kronika_core::On<Purse> for Ratios {
+    fn keys(
+        &self,
+        _: &PurseEvent,
+        about: &kronika_core::About<'_>,
+    ) -> impl IntoIterator<Item = String> {
+        [about.id().to_owned()]
+    }
+    fn on(
+        &self,
+        row: &mut Option<Ratio>,
+        _: &String,
+        event: &PurseEvent,
+        _: &kronika_core::About<'_>,
+    ) -> kronika_core::Folded {
+        let PurseEvent::Added { cents } = event else { return Ok(()) };
+        *row = Some(Ratio { ratio: *cents as f64 / 0.0 * if *cents == 0 { 0.0 } else { 1.0 } });
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_a_number_is_told_as_the_events_fault() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    record(&journal, "a", &[added(1), added(0)]);
+    let registered = vec![RegisteredProjection::keyed(Ratios)];
+    let projections = start(&journal, &read_models, registered);
+    let error = until_failed(&projections, "ratios").await.error.unwrap().to_string();
+    assert!(error.ends_with("for key a cannot be handled: column ratio cannot hold Real(NaN)"));
+    let ratio = read_models.row::<Ratios>(&"a".to_owned()).await.unwrap().unwrap().ratio;
+    assert_eq!(ratio, f64::INFINITY);
+}
+
+#[tokio::test]
+async fn a_restored_backup_is_another_history() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let path = directory.path().join("rm");
+    record_by_chance(&journal, 1, 20);
+    let read_models = open(&path);
+    let projections = start(&journal, &read_models, purses());
+    caught_up(&journal, &projections).await;
+    projections.stop().await;
+    let (old, rows) = (head(&journal).await, found(&read_models).await);
+    let journal = journal.restore_to(Position::new(10));
+    record_by_chance(&journal, 2, 20);
+    let projections = start(&journal, &read_models, purses());
+    let error = until_failed(&projections, "purses").await.error.unwrap();
+    assert!(error.is_diverged() && error.to_string().starts_with("history diverged"), "{error}");
+    assert_eq!(found(&read_models).await, rows, "nothing is changed");
+    assert_eq!(projections.wait_for(&[], &old, SOON).await, Waited::Diverged);
+    let present = head(&journal).await;
+    assert_eq!(projections.wait_for(&[], &present, SOON).await, Waited::Diverged);
+}
+
+#[tokio::test]
+async fn a_journal_that_lost_events_is_another_history() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    record_by_chance(&journal, 1, 20);
+    let projections = start(&journal, &read_models, purses());
+    caught_up(&journal, &projections).await;
+    projections.stop().await;
+    let seen = head(&journal).await;
+    // The same incarnation, and others at the same positions: the position alone would pass.
+    let journal = MemoryJournal::new(1);
+    record(&journal, "x", &[added(1), added(2), added(3)]);
+    record_by_chance(&journal, 2, 30);
+    let projections = start(&journal, &read_models, purses());
+    let error = until_failed(&projections, "purses").await.error.unwrap();
+    assert!(matches!(error, ProjectionError::Diverged(_)), "{error:?}");
+    assert_eq!(projections.wait_for(&[], &seen, SOON).await, Waited::Diverged);
+}
+
+#[tokio::test]
+async fn waiting_ends_there_late_or_diverged() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    record_by_chance(&journal, 1, 20);
+    let projections = start(&journal, &read_models, purses());
+    let early = head(&journal).await;
+    assert_eq!(projections.wait_for(&["purses"], &early, SOON).await, Waited::There);
+    record_by_chance(&journal, 2, 20);
+    caught_up(&journal, &projections).await;
+    assert_eq!(projections.wait_for(&["purses"], &early, SOON).await, Waited::There);
+    let nothing = Token::new(early.incarnation());
+    assert_eq!(projections.wait_for(&[], &nothing, Duration::ZERO).await, Waited::There);
+    let none = projections.wait_for(&["auctions"], &early, SOON).await;
+    assert_eq!(none, Waited::NotFound { projection: "auctions".into() });
+    let mark = early.mark(Default::default());
+    let ahead = kronika_core::Mark { position: mark.position.plus(1000), ..mark };
+    let ahead = Token::of(early.incarnation(), ahead);
+    let waited = projections.wait_for(&[], &ahead, Duration::from_millis(10)).await;
+    assert_eq!(waited, Waited::Late);
+    let strange = kronika_core::Mark { check: mark.check ^ 1, ..mark };
+    let strange = Token::of(early.incarnation(), strange);
+    assert_eq!(projections.wait_for(&[], &strange, SOON).await, Waited::Diverged);
+    projections.stop().await;
+    let stopped = projections.wait_for(&[], &ahead, SOON).await;
+    assert!(matches!(stopped, Waited::Failed { .. }));
+}
+
+/// The token comes before the event is handled: the wait ends when it is.
+#[tokio::test]
+async fn waiting_begins_before_the_event_is_there() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    let projections = start(&journal, &read_models, purses());
+    for cents in 0..50 {
+        record(&journal, "a", &[added(cents)]);
+        caught_up(&journal, &projections).await;
+        let row = read_models.row::<Purses>(&"a".to_owned()).await.unwrap().unwrap();
+        assert_eq!(row.cents, (0..=cents).sum::<i64>());
+    }
+}

@@ -1,0 +1,143 @@
+//! Handlers of batches: their own tables, one transaction, and the failing event found by halves.
+
+use crate::common::*;
+use kronika_core::{Event, RecordedEvent};
+use kronika_runtime::{ProjectionError, ProjectionState, RegisteredProjection};
+use kronika_sqlite::{
+    BatchHandler, Handled, SqliteReadModels,
+    rusqlite::{Connection, Transaction},
+};
+use kronika_testkit::MemoryJournal;
+
+/// One line for each event: several rows for a key, which no keyed fold has.
+#[derive(Default)]
+pub struct Lines {
+    pub fails_on: Option<&'static str>,
+}
+
+impl BatchHandler for Lines {
+    const NAME: &'static str = "lines";
+    const FOLLOWS: &'static [&'static str] = &["purse"];
+
+    fn create(&mut self, transaction: &Transaction<'_>) -> Handled {
+        transaction.execute_batch(
+            "DROP TABLE IF EXISTS line; CREATE TABLE line (position INTEGER, name TEXT)",
+        )?;
+        Ok(())
+    }
+
+    fn handle(&mut self, events: &[RecordedEvent], transaction: &Transaction<'_>) -> Handled {
+        assert!(!events.is_empty());
+        let mut insert = transaction.prepare_cached("INSERT INTO line VALUES (?1, ?2)")?;
+        for event in events {
+            insert.execute((event.position.get(), &*event.name))?;
+            PurseEvent::decode(&event.name, event.schema, &event.body)?;
+            match self.fails_on {
+                Some("commit") if *event.name == *"closed" => {
+                    transaction.execute_batch("COMMIT")?;
+                }
+                Some("panic") if *event.name == *"closed" => panic!("no way"),
+                Some(name) if *event.name == *name => Err(format!("no {name} here"))?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn lines(read_models: &SqliteReadModels) -> Vec<u64> {
+    let lines = |connection: &Connection| {
+        let mut select = connection.prepare("SELECT position FROM line ORDER BY rowid")?;
+        select.query_map([], |row| row.get(0))?.collect()
+    };
+    read_models.query(lines).await.unwrap()
+}
+
+fn registered(read_models: &SqliteReadModels, handler: Lines) -> Vec<RegisteredProjection> {
+    vec![RegisteredProjection::batches(read_models.handler(handler).unwrap())]
+}
+
+#[tokio::test]
+async fn each_event_is_handled_once_over_restarts() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    for seed in 0..3 {
+        let read_models = open(&directory.path().join("rm"));
+        record_by_chance(&journal, seed, 100);
+        let projections = start(&journal, &read_models, registered(&read_models, Lines::default()));
+        until(&projections, "lines", |status| status.events > seed * 100 + 10).await;
+        drop(projections);
+    }
+    let read_models = open(&directory.path().join("rm"));
+    let projections = start(&journal, &read_models, registered(&read_models, Lines::default()));
+    caught_up(&journal, &projections).await;
+    assert_eq!(lines(&read_models).await, (1..=300).collect::<Vec<_>>());
+}
+
+async fn check_failing(fails_on: &'static str, cause: &str) {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    for _ in 0..37 {
+        record(&journal, "a", &[added(1)]);
+    }
+    record(&journal, "b", &[PurseEvent::Closed {}]);
+    for _ in 0..20 {
+        record(&journal, "a", &[added(1)]);
+    }
+    let handler = Lines { fails_on: Some(fails_on) };
+    let projections =
+        start_with(&journal, &read_models, registered(&read_models, handler), Default::default());
+    let status = until_failed(&projections, "lines").await;
+    let Some(ProjectionError::Event(failure)) = status.error else { panic!("{status:?}") };
+    assert_eq!((failure.position.get(), &failure.stream), (38, &stream("b")));
+    assert!(failure.cause.contains(cause), "{failure}");
+    assert_eq!(status.events, 37);
+    assert_eq!(lines(&read_models).await, (1..=37).collect::<Vec<_>>(), "all before it, once");
+    // Mended, it goes on from there.
+    let projections = start(&journal, &read_models, registered(&read_models, Lines::default()));
+    caught_up(&journal, &projections).await;
+    assert_eq!(lines(&read_models).await, (1..=58).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_failing_event_is_found_and_everything_before_it_committed() {
+    check_failing("closed", "no closed here").await;
+}
+
+#[tokio::test]
+async fn a_panicking_event_is_found_too() {
+    check_failing("panic", "it panicked: no way").await;
+}
+
+#[tokio::test]
+async fn a_handler_that_cannot_make_its_tables_does_not_start() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    struct Broken;
+    impl BatchHandler for Broken {
+        const NAME: &'static str = "broken";
+        const FOLLOWS: &'static [&'static str] = &[];
+        fn create(&mut self, transaction: &Transaction<'_>) -> Handled {
+            Ok(transaction.execute_batch("CREATE TABEL x")?)
+        }
+        fn handle(&mut self, _: &[RecordedEvent], _: &Transaction<'_>) -> Handled {
+            unreachable!("it never starts")
+        }
+    }
+    let handler = RegisteredProjection::batches(read_models.handler(Broken).unwrap());
+    let projections = start(&journal, &read_models, vec![handler]);
+    let error = until_failed(&projections, "broken").await.error.unwrap().to_string();
+    assert!(error.contains("broken (generation 1, run 1)") && error.contains("TABEL"), "{error}");
+    assert_eq!(projections.status()[0].state, ProjectionState::Failed);
+}
+
+/// A commit inside a handler would take the checkpoint's protection away.
+#[tokio::test]
+async fn a_handler_that_ends_the_transaction_itself_is_refused() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    record(&journal, "a", &[PurseEvent::Closed {}]);
+    let handler = Lines { fails_on: Some("commit") };
+    let projections = start(&journal, &read_models, registered(&read_models, handler));
+    let error = until_failed(&projections, "lines").await.error.unwrap().to_string();
+    assert!(error.contains("ended the transaction itself"), "{error}");
+}

@@ -1,0 +1,13 @@
+//! Read models in SQLite, driven by the runner of projections over a journal in memory.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod common;
+mod failures;
+mod following;
+mod handlers;
+mod opening;
+#[cfg(feature = "planted-faults")]
+mod planted;
+mod queries;
+mod store;
+mod tables;
