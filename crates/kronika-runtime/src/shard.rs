@@ -8,6 +8,7 @@
 mod decide;
 mod keyed;
 mod passivation;
+mod tally;
 mod way_back;
 
 use crate::{
@@ -20,12 +21,12 @@ use crate::{
     residency::Frequency,
     resident::{Phase, Released, Resident},
     stats::Counters,
-    work::{Counted, Work},
+    work::Work,
 };
+use keyed::Found;
 use kronika_core::{
-    Aggregate, Append, AppendBy, AppendError, Appended, BoxFuture, DynJournal, Epoch, Incarnation,
-    ReadError, ReadStream, RecordedAppend, RecordedEvent, SharedJournal, StreamCursor, StreamId,
-    Timestamp, Token, Version,
+    Aggregate, Append, AppendError, Appended, BoxFuture, Epoch, Incarnation, SharedJournal,
+    StreamId, Timestamp, Token, Version,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -36,6 +37,7 @@ use std::{
     },
     time::Duration,
 };
+use tally::Tally;
 use tokio::{
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior},
@@ -109,37 +111,6 @@ pub(crate) struct Shard<A: Aggregate> {
     /// Residents and bytes that the shared counters know of.
     published: (usize, usize),
     closing: bool,
-}
-
-/// Counted in the loop, added to the shared counters once a turn.
-#[derive(Default)]
-struct Tally {
-    accepted: u64,
-    rejected: u64,
-    failed: u64,
-    reads: u64,
-    events: u64,
-}
-
-impl Tally {
-    fn count(&mut self, counted: Counted) {
-        match counted {
-            Counted::Accepted => self.accepted += 1,
-            Counted::Rejected => self.rejected += 1,
-            Counted::Failed => self.failed += 1,
-            Counted::Read => self.reads += 1,
-        }
-    }
-
-    fn add_to(self, counters: &Counters) {
-        let Self { accepted, rejected, failed, reads, events } = self;
-        Counters::add(&counters.commands, accepted + rejected + failed);
-        Counters::add(&counters.accepted, accepted);
-        Counters::add(&counters.rejected, rejected);
-        Counters::add(&counters.failed, failed);
-        Counters::add(&counters.reads, reads);
-        Counters::add(&counters.events, events);
-    }
 }
 
 /// Commands taken from the mailbox in one turn.
@@ -396,7 +367,7 @@ impl<A: Aggregate> Shard<A> {
                 Ok(false) => Err(CommandError::NotOwner),
                 Err(why) => Err(CommandError::Unavailable(why)),
             };
-            count(&common.counters, work.settle(durable));
+            tally::count(&common.counters, work.settle(durable));
         });
     }
 
@@ -455,79 +426,4 @@ impl<A: Aggregate> Shard<A> {
 async fn results(in_flight: &mut VecDeque<Group>) -> Vec<Appended> {
     let group = in_flight.front_mut().expect("polled only while a group is in flight");
     (&mut group.results).await
-}
-
-fn by_key<A: Aggregate>(work: &mut Box<dyn Work<A>>) -> AppendBy {
-    let options = &work.request().options;
-    let key =
-        options.idempotency_key.clone().expect("only a keyed command is looked up by its key");
-    AppendBy::Key { principal: options.origin.principal.clone(), key }
-}
-
-/// The token of a recorded receipt. An append without events takes that of the event that it stands on, which
-/// its first receipt had too.
-async fn recorded_token(
-    journal: &dyn DynJournal,
-    append: &RecordedAppend,
-) -> Result<Token, ReadError> {
-    let version = append.version();
-    let mut token = Token::new(journal.incarnation());
-    let mut mark = append.mark();
-    let before = version.get().checked_sub(1).map(Version::new);
-    let mut cursor = before.filter(|_| mark.is_none()).map(StreamCursor::at);
-    while let Some(from) = cursor {
-        let read = ReadStream::backwards(append.header.stream.clone()).from(from).limit_appends(16);
-        let page = journal.read_stream(read).await?;
-        let mut events = page.appends.iter().flat_map(|append| &append.events);
-        mark = events.find(|event| event.version == version).map(RecordedEvent::mark);
-        cursor = page.next.filter(|_| mark.is_none());
-    }
-    mark.into_iter().for_each(|mark| token.see(mark));
-    Ok(token)
-}
-
-/// An append found by its key, with the token of its receipt.
-type Found = Result<Option<(RecordedAppend, Token)>, ReadError>;
-
-async fn find_by_key(journal: &dyn DynJournal, stream: &StreamId, by: AppendBy) -> Found {
-    let Some(append) = journal.read_append(stream, by).await? else { return Ok(None) };
-    let token = recorded_token(journal, &append).await?;
-    Ok(Some((append, token)))
-}
-
-async fn replay<A: Aggregate>(common: &Common, stream: &StreamId, mut work: Box<dyn Work<A>>) {
-    let counted = match find_by_key(&*common.journal, stream, by_key(&mut work)).await {
-        Ok(Some((append, token))) => {
-            Counters::add(&common.counters.replayed, 1);
-            work.replay(&append, token)
-        }
-        Ok(None) => {
-            let why = "the recorded receipt of this idempotency key was not found".to_owned();
-            work.settle(Err(CommandError::Unavailable(why)))
-        }
-        Err(error) => work.settle(Err(CommandError::Unavailable(error.to_string()))),
-    };
-    count(&common.counters, counted);
-}
-
-fn count(counters: &Counters, counted: Counted) {
-    let mut tally = Tally::default();
-    tally.count(counted);
-    tally.add_to(counters);
-}
-
-/// The same failure for one more command.
-fn same(failure: &Failure) -> Failure {
-    match failure {
-        CommandError::NotOwner => CommandError::NotOwner,
-        CommandError::Stopping => CommandError::Stopping,
-        CommandError::JournalFailed(why) => CommandError::JournalFailed(why.clone()),
-        CommandError::NotLoadable { stream, version, reason } => CommandError::NotLoadable {
-            stream: stream.clone(),
-            version: *version,
-            reason: reason.clone(),
-        },
-        CommandError::Unavailable(why) => CommandError::Unavailable(why.clone()),
-        other => CommandError::Unavailable(other.to_string()),
-    }
 }

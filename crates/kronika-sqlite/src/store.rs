@@ -163,7 +163,14 @@ impl ReadModelStore for SqliteReadModels {
     ) -> Result<Vec<Option<Vec<Value>>>, StoreFault> {
         let table = self.table(read_model)?;
         // The writing connection has the pages at hand that it wrote last; one that reads would load them anew.
-        self.write(move |connection| rows::load(connection, &table, &keys)).await
+        self.write(move |connection| {
+            // One transaction, or SQLite locks the file for each row anew.
+            let transaction = connection.transaction().map_err(|error| fault(&error))?;
+            let rows = rows::load(&transaction, &table, &keys)?;
+            transaction.finish().map_err(|error| fault(&error))?;
+            Ok(rows)
+        })
+        .await
     }
 
     async fn commit(&self, commit: Arc<Commit>) -> Result<(), CommitError> {

@@ -1,6 +1,11 @@
-//! An account: three events, three commands, typed refusals. All that a user writes for the write side.
+//! An account: three events, three commands, typed refusals. All that a user writes for the write side, and
+//! below it a service that uses it: `cargo run -p kronika --example account`.
+#![allow(missing_docs, clippy::print_stdout, reason = "an example speaks for itself")]
 
-use kronika::{Aggregate, Command, Context, Event, Handle, Outcome, Rejection, ensure};
+use kronika::{
+    Aggregate, Command, CommandError, Commands, Context, Embedded, Event, Handle, Kronika, Outcome,
+    Rejection, ensure,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -105,3 +110,48 @@ impl Handle<Balance> for Account {
     }
 }
 // lines: end account-further-command
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let service = Kronika::builder()
+        .store(Embedded::open(directory.path())?)
+        .aggregate(Commands::<Account>::default().on::<Open>().on::<Deposit>().on::<Withdraw>())
+        .start()
+        .await?;
+    let accounts = service.aggregates::<Account>();
+    let id = "ann".to_owned();
+    accounts.send(&id, Open { owner: "Ann".to_owned() }).await?;
+    // Sent again with the same key, it is recorded once.
+    for _ in 0..2 {
+        accounts.send(&id, Deposit { cents: 700 }).idempotency_key("salary-1").await?;
+    }
+    match accounts.send(&id, Withdraw { cents: 900 }).await {
+        Err(CommandError::Rejected(Refused::Insufficient(left))) => println!("only {left} left"),
+        other => println!("{other:?}"),
+    }
+    let receipt = accounts.send(&id, Withdraw { cents: 200 }).receipt().await?;
+    println!("{} cents left at version {}", receipt.reply, receipt.version);
+    service.stop().await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kronika_testkit::given;
+
+    #[test]
+    fn money_that_is_not_there_cannot_be_withdrawn() {
+        let opened = AccountEvent::Opened { owner: "ann".into() };
+        given::<Account>([opened, AccountEvent::Deposited { cents: 300 }])
+            .when(Withdraw { cents: 500 })
+            .then_rejection(Refused::Insufficient(300))
+            .when(Withdraw { cents: 100 })
+            .then_events([AccountEvent::Withdrawn { cents: 100 }])
+            .then_reply(200)
+            .when(Balance {})
+            .then_nothing()
+            .then_reply(200);
+    }
+}

@@ -2,6 +2,13 @@
 //! and an HTTP service made from both.
 //!
 //! This crate is the one to depend on: it names what the others hold, and back ends by feature.
+//!
+//! An aggregate with three events, three commands and typed refusals, a further command, and a service that uses
+//! them:
+//!
+//! ```
+#![doc = include_str!("../examples/account.rs")]
+//! ```
 
 extern crate self as kronika;
 

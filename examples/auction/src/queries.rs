@@ -219,7 +219,7 @@ fn bad_parameter(name: &str, expected: &str) -> Problem {
 
 fn problem(error: QueryError) -> Problem {
     let (kind, status) = match error {
-        QueryError::Overloaded { .. } => (ProblemKind::Overloaded, StatusCode::TOO_MANY_REQUESTS),
+        QueryError::Overloaded => (ProblemKind::Overloaded, StatusCode::TOO_MANY_REQUESTS),
         _ => (ProblemKind::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
     };
     Problem::new(kind, status, error.to_string()).retry_after(Duration::from_secs(1))

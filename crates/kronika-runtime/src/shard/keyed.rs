@@ -1,13 +1,16 @@
 //! Idempotency keys: remembered, repeated, asked for.
 
-use super::{Found, Report, Shard, by_key, find_by_key, replay};
+use super::{Common, Report, Shard, tally};
 use crate::{
     error::{CommandError, overloaded},
     resident::Phase,
     stats::Counters,
     work::Work,
 };
-use kronika_core::{Aggregate, AppendId};
+use kronika_core::{
+    Aggregate, AppendBy, AppendId, DynJournal, ReadError, ReadStream, RecordedAppend,
+    RecordedEvent, StreamCursor, StreamId, Token, Version,
+};
 
 impl<A: Aggregate> Shard<A> {
     pub(super) fn remember(&mut self, slot: usize, key: u128, id: AppendId) {
@@ -80,4 +83,57 @@ impl<A: Aggregate> Shard<A> {
             self.recover_if_settled(slot);
         }
     }
+}
+
+fn by_key<A: Aggregate>(work: &mut Box<dyn Work<A>>) -> AppendBy {
+    let options = &work.request().options;
+    let key =
+        options.idempotency_key.clone().expect("only a keyed command is looked up by its key");
+    AppendBy::Key { principal: options.origin.principal.clone(), key }
+}
+
+/// The token of a recorded receipt. An append without events takes that of the event that it stands on, which
+/// its first receipt had too.
+async fn recorded_token(
+    journal: &dyn DynJournal,
+    append: &RecordedAppend,
+) -> Result<Token, ReadError> {
+    let version = append.version();
+    let mut token = Token::new(journal.incarnation());
+    let mut mark = append.mark();
+    let before = version.get().checked_sub(1).map(Version::new);
+    let mut cursor = before.filter(|_| mark.is_none()).map(StreamCursor::at);
+    while let Some(from) = cursor {
+        let read = ReadStream::backwards(append.header.stream.clone()).from(from).limit_appends(16);
+        let page = journal.read_stream(read).await?;
+        let mut events = page.appends.iter().flat_map(|append| &append.events);
+        mark = events.find(|event| event.version == version).map(RecordedEvent::mark);
+        cursor = page.next.filter(|_| mark.is_none());
+    }
+    mark.into_iter().for_each(|mark| token.see(mark));
+    Ok(token)
+}
+
+/// An append found by its key, with the token of its receipt.
+pub(super) type Found = Result<Option<(RecordedAppend, Token)>, ReadError>;
+
+async fn find_by_key(journal: &dyn DynJournal, stream: &StreamId, by: AppendBy) -> Found {
+    let Some(append) = journal.read_append(stream, by).await? else { return Ok(None) };
+    let token = recorded_token(journal, &append).await?;
+    Ok(Some((append, token)))
+}
+
+async fn replay<A: Aggregate>(common: &Common, stream: &StreamId, mut work: Box<dyn Work<A>>) {
+    let counted = match find_by_key(&*common.journal, stream, by_key(&mut work)).await {
+        Ok(Some((append, token))) => {
+            Counters::add(&common.counters.replayed, 1);
+            work.replay(&append, token)
+        }
+        Ok(None) => {
+            let why = "the recorded receipt of this idempotency key was not found".to_owned();
+            work.settle(Err(CommandError::Unavailable(why)))
+        }
+        Err(error) => work.settle(Err(CommandError::Unavailable(error.to_string()))),
+    };
+    tally::count(&common.counters, counted);
 }

@@ -1,6 +1,6 @@
 //! The shard's part of the way back: when it begins, and who is told what at its end.
 
-use super::{Report, Shard, same};
+use super::{Report, Shard};
 use crate::{
     error::{CommandError, Failure},
     load::Loaded,
@@ -129,5 +129,21 @@ impl<A: Aggregate> Shard<A> {
         for work in mem::take(&mut resident.backlog).into_iter().chain(twins) {
             self.tally.count(work.settle(Err(same(failure))));
         }
+    }
+}
+
+/// The same failure for one more command.
+fn same(failure: &Failure) -> Failure {
+    match failure {
+        CommandError::NotOwner => CommandError::NotOwner,
+        CommandError::Stopping => CommandError::Stopping,
+        CommandError::JournalFailed(why) => CommandError::JournalFailed(why.clone()),
+        CommandError::NotLoadable { stream, version, reason } => CommandError::NotLoadable {
+            stream: stream.clone(),
+            version: *version,
+            reason: reason.clone(),
+        },
+        CommandError::Unavailable(why) => CommandError::Unavailable(why.clone()),
+        other => CommandError::Unavailable(other.to_string()),
     }
 }
