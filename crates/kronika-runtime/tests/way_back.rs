@@ -26,13 +26,13 @@ async fn struck(
     carts: &Aggregates<Cart>,
     fault: Fault,
 ) -> Vec<Result<usize, String>> {
-    carts.send(&id("a"), add(&["first"])).await.unwrap();
+    carts.send(&id("a"), add(&["first"])).await.expect("the journal behaves so far");
     journal.fail_append(1, fault);
     let send = |item| tokio::spawn(carts.send(&id("a"), add(&[item])).into_future());
     let sent = ["x", "y", "z"].map(send);
     let mut told = Vec::new();
     for sent in sent {
-        told.push(sent.await.unwrap().map_err(|error| error.to_string()));
+        told.push(sent.await.expect("a sender does not panic").map_err(|error| error.to_string()));
     }
     told
 }

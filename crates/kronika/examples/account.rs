@@ -135,23 +135,3 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     service.stop().await;
     Ok(())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use kronika_testkit::given;
-
-    #[test]
-    fn money_that_is_not_there_cannot_be_withdrawn() {
-        let opened = AccountEvent::Opened { owner: "ann".into() };
-        given::<Account>([opened, AccountEvent::Deposited { cents: 300 }])
-            .when(Withdraw { cents: 500 })
-            .then_rejection(Refused::Insufficient(300))
-            .when(Withdraw { cents: 100 })
-            .then_events([AccountEvent::Withdrawn { cents: 100 }])
-            .then_reply(200)
-            .when(Balance {})
-            .then_nothing()
-            .then_reply(200);
-    }
-}
