@@ -10,13 +10,13 @@ use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 /// How long and how often is measured.
 #[derive(Debug, Clone, Copy)]
-pub struct Effort {
+pub struct Effort<'a> {
     /// Slices of ours and of the limit, in turns.
     pub slices: usize,
     /// Time of one slice.
     pub slice: Duration,
     /// Callers of each row.
-    pub callers: &'static [usize],
+    pub callers: &'a [usize],
 }
 
 /// Aggregates of the row `many`.
@@ -25,7 +25,11 @@ const MANY: u32 = 10_000;
 const FRAME_BYTES: usize = 64;
 
 /// Runs both rows for every number of callers.
-pub async fn bench(directory: &Path, effort: Effort, report: Report) -> Result<(), Box<dyn Error>> {
+pub async fn bench(
+    directory: &Path,
+    effort: Effort<'_>,
+    report: Report,
+) -> Result<(), Box<dyn Error>> {
     let mut raw = RawLog::create(&directory.join("raw"), 256 << 20)?;
     let log = Log::open(&directory.join("journal"), LogSettings::default())?;
     let service = Kronika::builder()
@@ -52,7 +56,7 @@ async fn measure(
     raw: &mut RawLog,
     callers: usize,
     aggregates: u32,
-    effort: Effort,
+    effort: Effort<'_>,
 ) -> Result<Row, Box<dyn Error>> {
     let (mut ours, mut limits, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let (mut p50, mut p99) = (Vec::new(), Vec::new());

@@ -10,8 +10,12 @@ use commands::Effort;
 use report::Report;
 use std::{error::Error, process::ExitCode, time::Duration};
 
+/// The one that the example service has, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const HELP: &str = "\
-Usage: cargo xtask bench NAME [--json] [--quick]
+Usage: cargo xtask bench NAME [--json] [--quick] [--callers N]
 
 Benchmarks:
   commands   commands through the whole runtime to the durable reply: events of 256 bytes; 1, 16, 64 and 256
@@ -19,8 +23,9 @@ Benchmarks:
              and synced in batches of the same size in the same run
 
 Options:
-  --json     one object a line
-  --quick    a short run that shows that it works; its figures say little
+  --json       one object a line
+  --quick      a short run that shows that it works; its figures say little
+  --callers N  only this number of callers
 ";
 
 fn main() -> ExitCode {
@@ -30,12 +35,21 @@ fn main() -> ExitCode {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    let names: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let [name] = names[..] else {
-        eprint!("kronika-bench: name one benchmark\n\n{HELP}");
+    let place = arguments.iter().position(|argument| argument == "--callers");
+    let only = place.and_then(|place| arguments.get(place + 1)).map(|text| text.parse::<usize>());
+    let names = arguments.iter().enumerate().filter(|(index, argument)| {
+        !argument.starts_with('-') && Some(*index) != place.map(|place| place + 1)
+    });
+    let names: Vec<_> = names.map(|(_, argument)| argument).collect();
+    let ([name], None | Some(Ok(1..))) = (&names[..], &only) else {
+        eprint!("kronika-bench: name one benchmark, and callers from 1\n\n{HELP}");
         return ExitCode::from(2);
     };
-    let effort = if has("--quick") { QUICK } else { FULL };
+    let mut effort = if has("--quick") { QUICK } else { FULL };
+    let only = only.and_then(Result::ok);
+    if let Some(only) = &only {
+        effort.callers = std::slice::from_ref(only);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match (name.as_str(), runtime) {
         (_, Err(error)) => Err(error.into()),
@@ -54,11 +68,12 @@ fn main() -> ExitCode {
     }
 }
 
-const FULL: Effort =
+const FULL: Effort<'static> =
     Effort { slices: 5, slice: Duration::from_secs(2), callers: &[1, 16, 64, 256] };
-const QUICK: Effort = Effort { slices: 1, slice: Duration::from_millis(100), callers: &[1, 64] };
+const QUICK: Effort<'static> =
+    Effort { slices: 1, slice: Duration::from_millis(100), callers: &[1, 64] };
 
-async fn commands(effort: Effort, json: bool) -> Result<(), Box<dyn Error>> {
+async fn commands(effort: Effort<'_>, json: bool) -> Result<(), Box<dyn Error>> {
     // In the working directory: a temporary directory may be in memory, where a sync costs nothing.
     let directory = tempfile::tempdir_in(".")?;
     commands::bench(directory.path(), effort, Report::new(json)).await

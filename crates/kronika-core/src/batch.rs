@@ -15,7 +15,7 @@ use crate::{
     recorded::RecordedEvent,
     stream::StreamId,
 };
-use std::{fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 /// A projection with its store, as its runner sees it.
 ///
@@ -34,14 +34,31 @@ pub trait BatchProjection: Send + 'static {
     /// Makes its tables where there are none, and takes its checkpoint over.
     fn open(&mut self, takeover: Takeover)
     -> BoxFuture<'_, Result<Checkpoint, OpenReadModelError>>;
-    /// Handles a batch.
-    fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<(), BatchError>>;
+    /// What decodes its events beside the write of those before them; nothing by default.
+    fn decoder(&self) -> Option<Arc<dyn DecodeAhead>> {
+        None
+    }
+    /// Handles a batch. `decoded` is what its own decoder made of exactly these events, where it did.
+    fn write(
+        &mut self,
+        batch: Batch,
+        decoded: Option<Decoded>,
+    ) -> BoxFuture<'_, Result<(), BatchError>>;
 }
+
+/// What can be done with events before it is their turn. It knows nothing of what is stored.
+pub trait DecodeAhead: Send + Sync {
+    /// Decodes events. A failure is part of what is decoded: it is told when it is the events' turn.
+    fn decode<'a>(&'a self, events: &'a [RecordedEvent]) -> BoxFuture<'a, Decoded>;
+}
+
+/// What a projection's decoder hands to its `write`.
+pub type Decoded = Box<dyn Any + Send>;
 
 /// Events of one partition, in order, with the checkpoint before and after them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    events: Arc<[RecordedEvent]>,
+    events: Arc<Vec<RecordedEvent>>,
     first: usize,
     end: usize,
     /// The partition.
@@ -58,7 +75,7 @@ impl Batch {
         let time = events.last().map(RecordedEvent::time);
         let next = expected.advanced(scanned, events.len() as u64, time);
         let (partition, end) = (scanned.partition, events.len());
-        Self { events: events.into(), first: 0, end, partition, expected, next }
+        Self { events: Arc::new(events), first: 0, end, partition, expected, next }
     }
 
     /// The events, in order of position. None where a filter let none through.

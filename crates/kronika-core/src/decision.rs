@@ -148,16 +148,28 @@ impl<A: Aggregate, R: 'static> Decision<A, R> {
     /// Applies the events to the state and computes the reply: gives events, timers and reply.
     /// For the runtime, tests and tools; a panic in between leaves a state that is not to be trusted.
     pub fn take_effect(self, state: &mut A) -> Effect<A, R> {
+        let (events, timers, reply) = self.apply_to(state);
+        let events = match events {
+            Events::One(event) => vec![event],
+            Events::Many(events) => events,
+        };
+        Effect { events, timers, reply }
+    }
+
+    /// As [`Decision::take_effect`], for who has encoded the events already: gives timers and reply.
+    #[doc(hidden)]
+    pub fn settle(self, state: &mut A) -> (Vec<Timer>, R) {
+        let (_, timers, reply) = self.apply_to(state);
+        (timers, reply)
+    }
+
+    fn apply_to(self, state: &mut A) -> (Events<A::Event>, Vec<Timer>, R) {
         self.events().iter().for_each(|event| state.apply(event));
         let reply = match self.reply {
             Reply::Unit(reply) => reply,
             Reply::From(reply) => reply(state),
         };
-        let events = match self.events {
-            Events::One(event) => vec![event],
-            Events::Many(events) => events,
-        };
-        Effect { events, timers: self.timers, reply }
+        (self.events, self.timers, reply)
     }
 }
 

@@ -129,7 +129,7 @@ impl Committer {
     /// Whether an append of so many bytes has to wait for the next commit.
     fn is_full(&self, bytes: usize) -> bool {
         let room = self.shared.settings.segment_bytes - FIRST_COMMIT;
-        let most = self.shared.settings.commit_bytes.min(room as usize);
+        let most = self.shared.settings.commit_bytes.min(room as usize).min(COMMIT_BYTES_MAX);
         self.handoff.fill(|batch| batch.records > 0 && batch.buffer.len() + bytes > most)
     }
 
@@ -191,6 +191,8 @@ impl Committer {
                 Err(WriteFault::NoRoom(reason)) => self.take_back(&mut batch, &reason),
                 Err(WriteFault::Failed(reason)) => self.poison(&mut batch, reason),
             }
+            // Once for all of them: the callers that are woken next take the same lock.
+            self.shared.queue.settled(batch.parts.iter().map(|part| part.bytes).sum());
             for part in batch.parts.drain(..) {
                 self.answer(part);
             }
@@ -205,7 +207,6 @@ impl Committer {
             self.carried.append(&mut results);
             results = std::mem::take(&mut self.carried);
         }
-        self.shared.queue.settled(part.bytes);
         // Whoever dropped the future does not want to know.
         let _ = reply.send(results);
     }
@@ -214,6 +215,7 @@ impl Committer {
     fn publish(&self, batch: &mut Batch, written: &Written) {
         let Written { place, header, head } = written;
         let index = &self.shared.index;
+        self.shared.segments.grew(head.end);
         index.record_commit(Position::new(header.first_position), *place);
         let bytes = Bytes::copy_from_slice(&batch.buffer);
         self.shared.counters.commit(header.events, bytes.len());

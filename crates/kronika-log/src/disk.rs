@@ -7,7 +7,7 @@ use std::{fmt::Debug, io, path::Path, sync::Arc};
 
 /// A disk: directories and files.
 pub trait Disk: Debug + Send + Sync + 'static {
-    /// Makes a directory and those above it; nothing if it is there.
+    /// Makes a directory and those above it, durably; nothing if it is there.
     fn create_directory(&self, path: &Path) -> io::Result<()>;
     /// Names of the files in a directory, in any order.
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;

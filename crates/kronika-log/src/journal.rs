@@ -54,8 +54,12 @@ impl Journal for Log {
         held: Option<Epoch>,
     ) -> Result<Ownership, ClaimError> {
         let (reply, receiver) = oneshot::channel();
-        if self.shared.queue.push_claim(ClaimRequest { slices, held, reply }).is_err() {
-            return Err(ClaimError::Failed(self.closed()));
+        match self.shared.queue.push_claim(ClaimRequest { slices, held, reply }) {
+            Ok(()) => {}
+            Err(Refusal::Full) => {
+                return Err(ClaimError::Unavailable("too many claims are waiting".to_owned()));
+            }
+            Err(Refusal::Closed) => return Err(ClaimError::Failed(self.closed())),
         }
         receiver.await.unwrap_or_else(|_| Err(ClaimError::Failed(self.closed())))
     }

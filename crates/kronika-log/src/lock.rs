@@ -3,7 +3,7 @@
 //! The file is never deleted: a lock on a deleted file excludes nobody. It holds the process id for the message
 //! only; what excludes is the lock that the operating system drops when the process ends, however it ends.
 
-use crate::error::OpenError;
+use crate::{error::OpenError, real_disk::create_directory};
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Write},
@@ -40,7 +40,7 @@ impl DirectoryLock {
         if directory.exists() && !directory.is_dir() {
             return Err(OpenError::NotADirectory { path: directory.to_owned() });
         }
-        std::fs::create_dir_all(directory).map_err(failed)?;
+        create_directory(directory).map_err(failed)?;
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(directory.join("lock")).map_err(failed)?;

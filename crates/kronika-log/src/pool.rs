@@ -3,6 +3,7 @@
 use crate::window::Window;
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
@@ -64,7 +65,10 @@ impl Pool {
                 }
             };
             drop(state);
-            job(&mut window);
+            // Whoever waited is told when the job drops their answer; the thread is there for the others.
+            if catch_unwind(AssertUnwindSafe(|| job(&mut window))).is_err() {
+                window = Window::default();
+            }
         }
     }
 }

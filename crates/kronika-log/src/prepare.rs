@@ -76,6 +76,18 @@ fn fill(
     Ok(Some(file))
 }
 
+/// Whoever waits for a segment is not left waiting when the preparing thread panicked.
+struct FailOnPanic<'a>(&'a Preparation);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.state().failure = Some("the preparing thread panicked".to_owned());
+            self.0.changed.notify_all();
+        }
+    }
+}
+
 /// The next segment, as the commit thread and the preparing thread share it.
 #[derive(Debug)]
 pub(crate) struct Preparation {
@@ -168,6 +180,7 @@ impl Preparation {
 
     /// Makes segments until it is closed: the preparing thread.
     pub(crate) fn run(&self) {
+        let _guard = FailOnPanic(self);
         loop {
             let mut state = self.state();
             let wanted = loop {

@@ -14,6 +14,9 @@ use tokio::sync::oneshot;
 /// Refused appends that are remembered one by one; past it a floor under all loadings stands for them.
 const REFUSED_MAX: usize = 65_536;
 
+/// Claims that wait, at most: owners send few.
+const CLAIMS_MAX: usize = 4096;
+
 /// One thing for the commit thread to do.
 #[derive(Debug)]
 pub(crate) enum Work {
@@ -69,6 +72,7 @@ struct State {
     bytes: usize,
     refused: usize,
     groups: usize,
+    claims: usize,
     /// The commit thread sleeps.
     sleeping: bool,
     closed: bool,
@@ -100,12 +104,16 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues a claim.
+    /// Queues a claim, if not too many wait.
     pub(crate) fn push_claim(&self, claim: ClaimRequest) -> Result<(), Refusal> {
         let mut state = self.state();
         if state.closed {
             return Err(Refusal::Closed);
         }
+        if state.claims >= CLAIMS_MAX {
+            return Err(Refusal::Full);
+        }
+        state.claims += 1;
         state.work.push_back(Work::Claim(claim));
         state.groups += 1;
         self.wake(state);
@@ -137,7 +145,7 @@ impl Queue {
         state.sleeping = false;
         std::mem::swap(&mut state.work, work);
         done.append(&mut state.done);
-        (state.groups, state.refused) = (0, 0);
+        (state.groups, state.claims, state.refused) = (0, 0, 0);
         !(work.is_empty() && done.is_empty() && state.closed)
     }
 

@@ -175,7 +175,9 @@ impl Reader<'_> {
             let length = commit.bytes[at..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
             return Ok(commit.bytes.slice(at..at + length as usize));
         }
-        let info = self.info(place)?;
+        // The index may have grown since this read began: not bounded by the head that it saw.
+        let info = self.shared.segments.info_now(place.segment());
+        let info = info.ok_or_else(|| no_segment(place))?;
         let start = self.bytes(place, info, RECORD_AHEAD, 4)?;
         let length = start.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)) as usize;
         let possible =
@@ -219,7 +221,7 @@ impl Reader<'_> {
 
     pub(crate) fn info(&self, place: Place) -> Result<SegmentInfo, Fault> {
         let info = self.shared.segments.info(place.segment(), self.durable);
-        info.ok_or_else(|| corrupt(place, Malformed::Wrong("there is no such segment")))
+        info.ok_or_else(|| no_segment(place))
     }
 
     fn bytes(
@@ -242,6 +244,10 @@ impl Reader<'_> {
 fn read_failed(place: Place, error: &io::Error) -> ReadError {
     let (segment, offset) = (place.segment(), place.offset());
     ReadError::Unavailable(format!("segment {segment} at offset {offset}: {error}"))
+}
+
+fn no_segment(place: Place) -> Fault {
+    corrupt(place, Malformed::Wrong("there is no such segment"))
 }
 
 pub(crate) fn corrupt(place: Place, malformed: Malformed) -> Fault {

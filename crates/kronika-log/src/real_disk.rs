@@ -15,7 +15,7 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        create_directory(path)
     }
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
         let names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name()));
@@ -41,6 +41,18 @@ impl Disk for RealDisk {
     fn file_system(&self, directory: &Path) -> io::Result<FileSystem> {
         Ok(by_magic(rustix::fs::statfs(directory)?.f_type as u64 & 0xffff_ffff))
     }
+}
+
+/// Makes a directory and those above it; the names of those that were not there are durable.
+pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
+    let is_missing = |path: &&Path| *path != Path::new("") && !path.exists();
+    let missing = path.ancestors().take_while(is_missing).count();
+    fs::create_dir_all(path)?;
+    for made in path.ancestors().take(missing) {
+        let above = made.parent().filter(|above| *above != Path::new(""));
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// By the numbers of statfs(2).

@@ -21,7 +21,7 @@ use crate::{
     window::Window,
 };
 use kronika_core::{Epoch, Incarnation, Mark, Timestamp};
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 /// Bytes read ahead while the log is scanned.
 const READ_AHEAD: usize = 1 << 20;
@@ -93,7 +93,7 @@ fn read_head(disk: &dyn Disk, directory: &Path) -> Result<Option<PublishedHead>,
     let failed = |error| OpenError::from_io(&path, error);
     let file = match disk.open(&path, OpenMode::Read) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     let mut bytes = [0; HEAD_BYTES];
@@ -101,7 +101,7 @@ fn read_head(disk: &dyn Disk, directory: &Path) -> Result<Option<PublishedHead>,
     Ok(PublishedHead::decode(&bytes))
 }
 
-fn failed(directory: &Path, segment: u32) -> impl Fn(std::io::Error) -> OpenError + use<'_> {
+fn failed(directory: &Path, segment: u32) -> impl Fn(io::Error) -> OpenError + use<'_> {
     move |error| OpenError::from_io(&segment_path(directory, segment), error)
 }
 
@@ -334,18 +334,8 @@ impl<'a> Scan<'a> {
         let ready = (self.opened.len() > self.active as usize).then(|| self.opened.pop()).flatten();
         let active = self.opened.pop().expect("a log has a segment");
         let failed = failed(self.directory, self.active);
-        if let Some(torn) = self.torn {
-            let zeros = vec![0; torn.bytes as usize];
-            write_full(&*active.file, &zeros, torn.offset).map_err(&failed)?;
-        }
-        // After a failed sync the last commit may be in the page cache only, as if it were written.
         let last = self.last.take().filter(|last| last.place.segment() == self.active);
-        if let Some(last) = &last {
-            write_full(&*active.file, &last.bytes, last.place.offset()).map_err(&failed)?;
-        }
-        if last.is_some() || self.torn.is_some() {
-            active.file.sync_data().map_err(&failed)?;
-        }
+        heal(&*active.file, self.torn, last.as_ref()).map_err(&failed)?;
         self.infos.truncate(self.active as usize);
         let Replay { number, previous, mark, time, epochs, index, recent, .. } = self.replay;
         let segments = self.infos;
@@ -364,6 +354,27 @@ impl<'a> Scan<'a> {
             recent,
         })
     }
+}
+
+/// Overwrites what was torn with zeros, and makes the end of the log durable.
+fn heal(file: &dyn DiskFile, torn: Option<Torn>, last: Option<&StoredCommit>) -> io::Result<()> {
+    let mut residue = vec![0; torn.map_or(0, |torn| torn.bytes as usize)];
+    if let Some(torn) = torn {
+        read_full(file, &mut residue, torn.offset)?;
+        write_full(file, &vec![0; residue.len()], torn.offset)?;
+    }
+    // After a failed sync the last commit may be in the page cache only, as if it were written.
+    if let Some(last) = last {
+        write_full(file, &last.bytes, last.place.offset())?;
+    }
+    // Also when nothing was written here: zeros of an opening that was killed may not be durable yet.
+    let synced = file.sync_data();
+    if let (Err(_), Some(torn)) = (&synced, torn) {
+        // The page cache may call zeros clean that never reached the disk. The next opening is to see what is
+        // torn, and to write them anew.
+        let _ = write_full(file, &residue, torn.offset);
+    }
+    synced
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

@@ -39,7 +39,8 @@ pub(crate) fn segment_of(name: &str) -> Option<u32> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SegmentInfo {
     pub(crate) seal: Seal,
-    /// End of its last commit; the newest segment's is said by the durable head instead.
+    /// End of its last durable commit. It grows before the index tells of that commit, and the durable head only
+    /// afterwards: a read bounded by an earlier head has an earlier end.
     pub(crate) end: u64,
 }
 
@@ -60,10 +61,22 @@ impl Segments {
 
     /// The segment's checks and end, given the durable end of the log.
     pub(crate) fn info(&self, segment: u32, durable: Place) -> Option<SegmentInfo> {
-        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        let info = *list.get(segment.checked_sub(1)? as usize)?;
+        let info = self.info_now(segment)?;
         let newest = durable.segment() == segment;
         Some(if newest { SegmentInfo { end: durable.offset(), ..info } } else { info })
+    }
+
+    /// The segment's checks, and its end as of now: for what the index says is there.
+    pub(crate) fn info_now(&self, segment: u32) -> Option<SegmentInfo> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.get(segment.checked_sub(1)? as usize).copied()
+    }
+
+    /// A commit that ends here is durable.
+    pub(crate) fn grew(&self, end: Place) {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let info = &mut list[end.segment() as usize - 1];
+        info.end = info.end.max(end.offset());
     }
 
     /// The newest segment ended, and the next one begins.

@@ -19,7 +19,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// Bytes of a new journal's first segment; default 1 MiB. Following ones grow to `segment_bytes`.
     pub first_segment_bytes: u64,
-    /// Bytes of appends after which a commit is closed; default 4 MiB. One larger append is a commit of its own.
+    /// Bytes of appends after which a commit is closed; default 4 MiB, never more than 16 MiB. One larger
+    /// append is a commit of its own.
     pub commit_bytes: usize,
     /// Bytes of appends that may wait; default 64 MiB. What does not fit is refused as unavailable.
     pub queue_bytes: usize,

@@ -289,7 +289,7 @@ impl Handoff {
             }
             let batch = state.take();
             drop(state);
-            let guard = FailOnPanic(queue);
+            let guard = FailOnPanic(self, queue);
             let done = self.write(batch);
             std::mem::forget(guard);
             queue.push_done(done);
@@ -297,13 +297,17 @@ impl Handoff {
     }
 }
 
-/// A panic while writing is a failed write: the commit thread is not left waiting.
-struct FailOnPanic<'a>(&'a Queue);
+/// A panic while writing is a failed write: the commit thread is not left waiting, and from then on gives the
+/// answers, which have no records, out itself.
+struct FailOnPanic<'a>(&'a Handoff, &'a Queue);
 
 impl Drop for FailOnPanic<'_> {
     fn drop(&mut self) {
+        let mut state = self.0.state();
+        (state.writing, state.halted) = (false, true);
+        drop(state);
         let reason = "the writing thread panicked".to_owned();
-        self.0.push_done(Done { batch: Batch::new(), result: Err(WriteFault::Failed(reason)) });
+        self.1.push_done(Done { batch: Batch::new(), result: Err(WriteFault::Failed(reason)) });
     }
 }
 

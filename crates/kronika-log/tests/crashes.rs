@@ -149,12 +149,15 @@ fn live(seed: u64, settings: Settings, faults: bool) -> Result<(), String> {
         }
         drop(log);
         disk.crash();
-        // A crash in the middle of the next opening too.
-        if random.bool() {
-            disk.power_fails_at(random.u64(1..12));
-            drop(open(&disk, settings.clone()));
-            disk.crash();
+        // The next opening does not end well either: the power fails, the process is killed, or a sync fails.
+        let ending = random.u8(..6);
+        match ending {
+            0..4 => disk.power_fails_at(random.u64(1..12)),
+            4 => disk.fail(Fault { kind: FaultKind::Sync, nth: random.u64(1..3), forever: false }),
+            _ => continue,
         }
+        drop(open(&disk, settings.clone()));
+        if ending < 2 { disk.crash() } else { disk.restart() }
     }
     disk.heal();
     disk.limit(None);

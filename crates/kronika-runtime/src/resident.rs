@@ -82,6 +82,8 @@ pub(crate) struct Resident<A: Aggregate> {
     /// Version at which the weight is estimated again.
     pub weigh_at: Version,
     pub used: Instant,
+    /// Hash of the id, for the frequency sketch.
+    pub hash: u64,
     /// Whether a question to the journal is out.
     pub asking: bool,
 }
@@ -90,7 +92,7 @@ pub(crate) struct Resident<A: Aggregate> {
 const RESIDENT_BYTES: usize = 640;
 
 impl<A: Aggregate> Resident<A> {
-    pub fn new(id: A::Id, stream: StreamId, used: Instant) -> Self {
+    pub fn new(id: A::Id, hash: u64, stream: StreamId, used: Instant) -> Self {
         Self {
             id,
             stream,
@@ -111,6 +113,7 @@ impl<A: Aggregate> Resident<A> {
             weight: RESIDENT_BYTES,
             weigh_at: Version::ZERO,
             used,
+            hash,
             asking: false,
         }
     }

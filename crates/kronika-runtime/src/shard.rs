@@ -30,6 +30,7 @@ use kronika_core::{
 };
 use std::{
     collections::{HashMap, VecDeque},
+    hash::BuildHasher,
     mem,
     sync::{
         Arc,
@@ -105,6 +106,8 @@ pub(crate) struct Shard<A: Aggregate> {
     random: fastrand::Rng,
     now: Timestamp,
     instant: Instant,
+    /// When the last handler ended, or the turn began.
+    handled: std::time::Instant,
     sweep: Interval,
     sweep_at: usize,
     tally: Tally,
@@ -145,6 +148,7 @@ impl<A: Aggregate> Shard<A> {
             random: common.environment.random(),
             now: common.environment.now(),
             instant: Instant::now(),
+            handled: std::time::Instant::now(),
             sweep,
             sweep_at: 0,
             tally: Tally::default(),
@@ -192,6 +196,7 @@ impl<A: Aggregate> Shard<A> {
     fn tell_time(&mut self) {
         self.now = self.common.environment.now();
         self.instant = Instant::now();
+        self.handled = std::time::Instant::now();
     }
 
     /// While the journal is idle and commands keep coming, one more look is worth more than an early write.
@@ -209,6 +214,7 @@ impl<A: Aggregate> Shard<A> {
             if mail.is_empty() {
                 return;
             }
+            self.tell_time();
             self.take(mail);
         }
     }
@@ -232,7 +238,8 @@ impl<A: Aggregate> Shard<A> {
     /// A slot for an aggregate that is not in memory, and its loading begun.
     fn occupy(&mut self, id: A::Id) -> Result<usize, Failure> {
         let stream = StreamId::new(A::TYPE, &id.to_string()).map_err(CommandError::BadId)?;
-        let resident = Box::new(Resident::new(id.clone(), stream, self.instant));
+        let hash = self.index.hasher().hash_one(&id);
+        let resident = Box::new(Resident::new(id.clone(), hash, stream, self.instant));
         self.resident_bytes += resident.weight;
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -276,9 +283,8 @@ impl<A: Aggregate> Shard<A> {
 
     fn receive(&mut self, slot: usize, work: Box<dyn Work<A>>) {
         let (limit, instant) = (self.common.limits.pending_commands, self.instant);
-        let hash = self.slots[slot].as_ref().map(|resident| self.hash(&resident.id));
-        hash.into_iter().for_each(|hash| self.frequency.used(hash));
-        let resident = self.resident(slot);
+        let resident = self.slots[slot].as_mut().expect("a slot that is spoken of is occupied");
+        self.frequency.used(resident.hash);
         resident.used = instant;
         if resident.waiting() >= limit {
             self.tally.count(work.settle(Err(overloaded("this aggregate's queue"))));

@@ -14,6 +14,7 @@ use kronika_core::{
 };
 use std::{
     any::Any,
+    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -100,8 +101,9 @@ where
             Ok(Err(rejection)) => (Err(CommandError::Rejected(rejection)), Decided::Answer),
             Ok(Ok(decision)) => {
                 let effect = catch_unwind(AssertUnwindSafe(|| {
-                    let effect = decision.take_effect(state);
-                    (encode_events::<A>(&effect.events), effect.timers, effect.reply)
+                    let events = encode_events::<A>(decision.events());
+                    let (timers, reply) = decision.settle(state);
+                    (events, timers, reply)
                 }));
                 match effect {
                     Err(panic) => (Err(panicked(C::NAME, &*panic)), Decided::Spoiled),
@@ -216,22 +218,35 @@ where
     }
 }
 
+thread_local! {
+    /// Bodies are encoded here and then copied to their size: one allocation instead of growing ones.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A scratch buffer that grew beyond this is given back.
+const SCRATCH_BYTES_MAX: usize = 64 << 10;
+
 fn encode_events<A: Aggregate>(events: &[A::Event]) -> Vec<NewEvent> {
-    let encode = |event: &A::Event| {
+    let mut scratch = SCRATCH.take();
+    let mut encode = |event: &A::Event| {
         let kind = event.kind();
-        let mut body = Vec::with_capacity(128);
-        event.encode(&mut body).unwrap_or_else(|error| panic!("event {}: {error}", kind.name));
+        scratch.clear();
+        event.encode(&mut scratch).unwrap_or_else(|error| panic!("event {}: {error}", kind.name));
         let mut tags = Vec::new();
         event.tags(&mut |tag| tags.push(tag.to_owned()));
         NewEvent {
             name: kind.name.into(),
             schema: kind.schema,
-            body: body.into(),
+            body: Bytes::copy_from_slice(&scratch),
             tags,
             ..NewEvent::default()
         }
     };
-    events.iter().map(encode).collect()
+    let encoded = events.iter().map(&mut encode).collect();
+    if scratch.capacity() <= SCRATCH_BYTES_MAX {
+        SCRATCH.set(scratch);
+    }
+    encoded
 }
 
 fn to_json(value: &impl serde::Serialize) -> Bytes {

@@ -193,22 +193,28 @@ fn main() {
     let deposits = deposits(count, keys);
     let journal = journal(&deposits);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let mut ratios = Vec::new();
+    let mut rates = Vec::new();
     for _ in 0..rounds {
         let directory = tempfile::tempdir().unwrap();
         let upserts = raw_upserts(&directory.path().join("upserts"), &deposits);
         let rows = raw_rows(&directory.path().join("rows"), &deposits);
         let ours = runtime.block_on(ours(&directory.path().join("ours"), &journal));
         let rate = |took: Duration| count as f64 / took.as_secs_f64() / 1000.0;
-        let ratio = upserts.as_secs_f64() / ours.as_secs_f64();
-        ratios.push(ratio);
+        rates.push([rate(ours), rate(upserts), rate(rows)]);
+        let [ours, upserts, rows] = rates[rates.len() - 1];
         println!(
-            "projection {:7.0} k/s   raw upserts {:7.0} k/s   raw rows {:7.0} k/s   of raw upserts {ratio:.2}",
-            rate(ours),
-            rate(upserts),
-            rate(rows),
+            "projection {ours:5.0} k/s   raw upserts {upserts:5.0} k/s   raw rows {rows:5.0} k/s"
         );
     }
+    let mut ratios: Vec<_> = rates.iter().map(|rates| rates[0] / rates[1]).collect();
     ratios.sort_by(f64::total_cmp);
-    println!("median of {rounds}: {:.2} of raw upserts", ratios[rounds / 2]);
+    // On a machine with other work, the best of each says more than the median.
+    let [ours, upserts, rows] =
+        [0, 1, 2].map(|kind| rates.iter().map(|rates| rates[kind]).fold(0.0, f64::max));
+    println!(
+        "of raw upserts: median {:.2}, best of each {:.2}",
+        ratios[rounds / 2],
+        ours / upserts
+    );
+    println!("of raw rows: best of each {:.2}", ours / rows);
 }

@@ -7,8 +7,9 @@ use crate::{
     store::{SqliteReadModels, transact},
 };
 use kronika_core::{
-    Batch, BatchError, BatchProjection, BoxFuture, Checkpoint, Generation, OpenReadModelError,
-    ProjectionName, ReadModelId, RecordedEvent, SpecError, StoreFault, Takeover,
+    Batch, BatchError, BatchProjection, BoxFuture, Checkpoint, Decoded, Generation,
+    OpenReadModelError, ProjectionName, ReadModelId, RecordedEvent, SpecError, StoreFault,
+    Takeover,
 };
 use rusqlite::{Transaction, params};
 use std::{
@@ -105,7 +106,7 @@ impl<H: BatchHandler> BatchProjection for SqliteHandler<H> {
         }))
     }
 
-    fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<(), BatchError>> {
+    fn write(&mut self, batch: Batch, _: Option<Decoded>) -> BoxFuture<'_, Result<(), BatchError>> {
         let (id, handler) = (self.id.clone(), self.handler.clone());
         Box::pin(self.read_models.write(move |connection| {
             transact(connection, |transaction| {

@@ -1,7 +1,7 @@
 //! The auction: eBay's proxy bidding. A bidder names a maximum; the price stays as low as the second
 //! highest maximum allows.
 
-use crate::money::Cents;
+use crate::{money::Cents, names::plain};
 use kronika::{Aggregate, Command, Context, Event, Handle, Outcome, Rejection, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,8 @@ pub enum Refused {
     BelowOpening { opening_bid_cents: Cents },
     #[error("too low: the next bid is at least {minimum_cents}")]
     TooLow { minimum_cents: Cents },
+    #[error("the price can rise no further")]
+    AtLimit,
     #[error("not above your own maximum of {max_cents}")]
     OwnNotHigher { max_cents: Cents },
 }
@@ -86,6 +88,7 @@ impl Aggregate for Auction {
 
 #[derive(Command, Serialize, Deserialize, JsonSchema)]
 pub struct Open {
+    #[serde(deserialize_with = "plain")]
     pub item: String,
     pub opening_bid_cents: Cents,
 }
@@ -104,6 +107,7 @@ impl Handle<Open> for Auction {
 
 #[derive(Command, Serialize, Deserialize, JsonSchema)]
 pub struct PlaceBid {
+    #[serde(deserialize_with = "plain")]
     pub bidder: String,
     pub max_cents: Cents,
 }
@@ -169,6 +173,7 @@ impl Auction {
             return Ok((BidKind::OwnRaise, price));
         }
         let minimum_cents = price.stepped();
+        ensure(minimum_cents.get() <= Cents::MAX, Refused::AtLimit)?;
         ensure(bid.max_cents >= minimum_cents, Refused::TooLow { minimum_cents })?;
         if bid.max_cents <= maximum {
             return Ok((BidKind::OutbidAtOnce, maximum.min(bid.max_cents.stepped())));
@@ -176,3 +181,6 @@ impl Auction {
         Ok((BidKind::NewLeader, bid.max_cents.min(maximum.stepped())))
     }
 }
+
+#[cfg(test)]
+mod tests;

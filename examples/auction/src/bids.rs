@@ -1,6 +1,6 @@
 //! Reading a file of bids: all of it is checked before the first command is sent.
 
-use crate::money::Cents;
+use crate::{money::Cents, names::is_plain};
 use std::{collections::HashMap, fs::File, io::BufReader, path::Path};
 
 /// One auction of the file, with its bids in file order.
@@ -41,7 +41,8 @@ pub fn read(path: &Path) -> Result<Vec<FileAuction>, String> {
     let name = path.display();
     let file = File::open(path).map_err(|error| format!("{name} cannot be read: {error}"))?;
     let mut rows = csv::Reader::from_reader(BufReader::new(file));
-    let head = rows.headers().map_err(|error| format!("{name}: {error}"))?.clone();
+    let head =
+        rows.headers().map_err(|error| format!("{name}, row 1: {}", cut_or_bad(&error)))?.clone();
     if head.is_empty() {
         return Err(format!("{name} is empty: the first row names the columns"));
     }
@@ -75,6 +76,7 @@ fn cut_or_bad(error: &csv::Error) -> String {
             format!("{len} fields instead of {expected_len}; the row is cut or has too many")
         }
         csv::ErrorKind::Utf8 { .. } => "not UTF-8".to_owned(),
+        csv::ErrorKind::Io(error) => format!("cannot be read: {error}"),
         _ => error.to_string(),
     }
 }
@@ -87,11 +89,9 @@ fn parse(row: &csv::StringRecord, line: u64) -> Result<(FileAuction, FileBid), S
         Cents::parse(&row[column]).ok_or_else(what)
     };
     let text = |column: usize| {
-        let fits =
-            (1..=255).contains(&row[column].len()) && !row[column].contains(char::is_control);
         let what =
             || format!("{} is empty, too long or not plain: {:?}", COLUMNS[column], &row[column]);
-        if fits { Ok(row[column].to_owned()) } else { Err(what()) }
+        if is_plain(&row[column]) { Ok(row[column].to_owned()) } else { Err(what()) }
     };
     let days = row[8].strip_suffix(" day auction").and_then(|days| days.parse::<u8>().ok());
     if days.is_none() {

@@ -6,6 +6,8 @@ mod auction;
 mod bids;
 mod check;
 mod money;
+mod names;
+mod output;
 mod progress;
 mod queries;
 mod read_models;
@@ -16,7 +18,16 @@ mod simulate;
 mod traffic;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, IsTerminal, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// Commands are allocated on one thread and freed on another, which the system's allocator does slowly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// An auction house on Kronika: real-time bidding, kept as events.
 ///
@@ -133,7 +144,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("auction: {error}");
+            // Standard error that is gone leaves only the exit code to tell.
+            let _ = writeln!(io::stderr(), "auction: {error}");
             ExitCode::FAILURE
         }
     }
@@ -144,7 +156,8 @@ fn start_log(form: LogForm, verbose: bool) {
     use tracing_subscriber::{EnvFilter, fmt};
     let level = if verbose { "info" } else { "warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let log = fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    let log = fmt().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let log = log.with_env_filter(filter);
     match form {
         LogForm::Text => log.init(),
         LogForm::Json => log.json().init(),

@@ -228,3 +228,6 @@ impl On<Auction> for BidKinds {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

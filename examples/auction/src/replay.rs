@@ -4,6 +4,7 @@
 use crate::{
     auction::{Auction, Open, PlaceBid, Refused},
     bids::{self, FileAuction},
+    output,
     progress::Progress,
     service::{READ_MODELS, Running},
 };
@@ -59,15 +60,11 @@ pub async fn run(file: &Path, data: &Path, json: bool) -> Result<(), String> {
     let figures = replay(auctions, &running).await;
     running.stop().await?;
     let figures = figures?;
-    if json {
-        println!(
-            "{}",
-            serde_json::to_string(&figures).expect("figures are plain numbers and text")
-        );
-    } else {
-        println!("{figures}");
+    if !json {
+        return output::print(&figures);
     }
-    Ok(())
+    let line = serde_json::to_string(&figures).expect("figures are plain numbers and text");
+    output::print(&line)
 }
 
 async fn replay(auctions: Vec<FileAuction>, running: &Running) -> Result<Figures, String> {

@@ -1,6 +1,7 @@
 //! The service: HTTP on a socket, simulated bidding beside it, and one live line.
 
 use crate::{
+    output,
     service::Running,
     traffic::{Came, Traffic},
 };
@@ -11,7 +12,11 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use tokio::{net::TcpListener, signal::unix, sync::watch};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 
 /// Auctions and bidders of the simulated bidding.
 const LIVELY_AUCTIONS: u32 = 24;
@@ -36,13 +41,14 @@ async fn serve(
     let listener = listener.map_err(|error| format!("{listen} cannot be listened on: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let router = running.router()?;
+    let signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
     if !quiet {
-        greet(address, data);
+        output::print(&greeting(address, data))?;
         tokio::spawn(lively(running.clone(), stopped.clone()));
         tokio::spawn(live_line(running.clone(), stopped.clone()));
     } else {
-        println!("http://{address}");
+        output::print(&format_args!("http://{address}"))?;
     }
     let mut standing = running.service.standing();
     let failed = async move {
@@ -54,7 +60,7 @@ async fn serve(
     let (cause, causes) = tokio::sync::oneshot::channel();
     let shutdown = async move {
         let cause_of_end = tokio::select! {
-            () = asked_to_end() => None,
+            () = signals.asked_to_end() => None,
             why = failed => Some(why),
         };
         let _ = cause.send(cause_of_end); // read below, after the drain
@@ -67,27 +73,41 @@ async fn serve(
     }
 }
 
-/// Ctrl-C or SIGTERM.
-async fn asked_to_end() {
-    let terminated = unix::signal(unix::SignalKind::terminate());
-    match terminated {
-        Ok(mut terminated) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminated.recv() => {}
-        },
-        Err(_) => drop(tokio::signal::ctrl_c().await),
+/// Ctrl-C and SIGTERM. Made before the address is told: who knows it may ask for the end at once.
+struct Signals {
+    interrupted: Signal,
+    terminated: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, String> {
+        let listen =
+            |kind| signal(kind).map_err(|error| format!("signals cannot be listened to: {error}"));
+        Ok(Self {
+            interrupted: listen(SignalKind::interrupt())?,
+            terminated: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn asked_to_end(mut self) {
+        tokio::select! {
+            _ = self.interrupted.recv() => {}
+            _ = self.terminated.recv() => {}
+        }
     }
 }
 
-fn greet(address: SocketAddr, data: &Path) {
-    println!("http://{address}  (data in {}; Ctrl-C ends it)", data.display());
-    println!();
-    println!("  curl 'http://{address}/auctions?order=-price_cents&limit=3'");
-    println!(
-        "  curl http://{address}/auction/lively-0/place-bid -H 'content-type: application/json' -d '{{\"bidder\":\"you\",\"max_cents\":10000000}}'"
-    );
-    println!("  curl http://{address}/auction/lively-0/events");
-    println!();
+/// The address, and three things to try.
+fn greeting(address: SocketAddr, data: &Path) -> String {
+    format!(
+        r#"http://{address}  (data in {}; Ctrl-C ends it)
+
+  curl 'http://{address}/auctions?order=-price_cents&limit=3'
+  curl http://{address}/auction/lively-0/place-bid -H 'content-type: application/json' -d '{{"bidder":"you","max_cents":10000000}}'
+  curl http://{address}/auction/lively-0/events
+"#,
+        data.display()
+    )
 }
 
 /// Bids at random until it is told to stop.
@@ -120,12 +140,12 @@ async fn live_line(running: Running, stopped: watch::Receiver<bool>) {
         ticks.tick().await;
         let line = running.live_line(&mut before, &mut at).await;
         if terminal {
-            print!("\r\x1b[2K{line}");
             // A terminal that is gone shows nothing; the service goes on.
-            let _ = std::io::stdout().flush();
+            let mut out = std::io::stdout();
+            let _ = write!(out, "\r\x1b[2K{line}").and_then(|()| out.flush());
         }
     }
     if terminal {
-        println!();
+        let _ = writeln!(std::io::stdout());
     }
 }

@@ -14,6 +14,7 @@ use kronika::{
 };
 use std::{
     collections::HashMap,
+    error::Error,
     path::Path,
     time::{Duration, Instant},
 };
@@ -42,7 +43,7 @@ impl Running {
             .projection(BidKinds)
             .start()
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| with_causes(&error))?;
         Ok(Self { service, read_models })
     }
 
@@ -173,4 +174,10 @@ impl Running {
             stats.residents
         )
     }
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

@@ -14,13 +14,13 @@ pub(super) const WRITES: u8 = 1;
 /// Flag: the append carries more than its events, be it empty.
 pub(super) const HAS_MORE: u8 = 1;
 
-/// About how many bytes an append takes; for queues, not for lengths.
+/// How many bytes an append takes at most, and about how many; for queues and bounds, not for lengths.
 pub(crate) fn bytes_estimate(append: &Append) -> usize {
     let events = append.events.iter().map(|event| {
         let metadata = event.metadata.iter().flat_map(|metadata| metadata.iter());
         let metadata = metadata.map(|(name, text)| name.len() + text.len() + 8).sum::<usize>();
         let tags = event.tags.iter().map(|tag| tag.len() + 6).sum::<usize>();
-        EVENT_HEAD_BYTES + event.name.len() + event.body.len() + tags + metadata + 36
+        EVENT_HEAD_BYTES + event.name.len() + event.body.len() + tags + metadata + 42
     });
     let more = append.more.as_ref().map_or(0, |more| {
         let keyed = more.keyed.as_ref().map_or(0, |keyed| keyed.key.len() + keyed.reply.len() + 26);

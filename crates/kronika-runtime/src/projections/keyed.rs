@@ -3,17 +3,18 @@
 //! Three round trips for any batch. Keys do not depend on each other, so the events of a batch are folded key
 //! by key; a failure is told of the first event in the journal's order that has one.
 
-use super::registered::RegistrationError;
+use super::{kept::Kept, registered::RegistrationError};
 use crate::work::panic_message;
 use kronika_core::{
-    About, Batch, BatchError, BatchProjection, BoxFuture, Checkpoint, Column, Commit, EventFailure,
-    Followed, Follows, Generation, Key, Kind, OpenReadModelError, Projection, ProjectionName,
-    ReadModelId, ReadModelSpec, RecordedEvent, Row, SharedReadModelStore, StoreFault, Takeover,
-    Value,
+    About, Batch, BatchError, BatchProjection, BoxFuture, Checkpoint, Column, Commit, DecodeAhead,
+    Decoded, EventFailure, Followed, Follows, Generation, Key, Kind, OpenReadModelError,
+    Projection, ProjectionName, ReadModelId, ReadModelSpec, RecordedEvent, Row,
+    SharedReadModelStore, StoreFault, Takeover, Value,
 };
 use std::{
     error::Error,
     fmt::Write,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -23,11 +24,17 @@ use tokio::task::yield_now;
 const TURN_EVENTS: usize = 256;
 
 /// A keyed projection with its store.
-pub(super) struct Keyed<P> {
-    projection: P,
-    spec: ReadModelSpec,
+pub(super) struct Keyed<P: Projection> {
+    folding: Arc<Folding<P>>,
     store: SharedReadModelStore,
     read_model: Option<ReadModelId>,
+    kept: Kept<P::Key, P::Row>,
+}
+
+/// What folds: pure, and without a store.
+struct Folding<P> {
+    projection: P,
+    spec: ReadModelSpec,
 }
 
 /// The events of a batch, decoded, and which keys they touch.
@@ -38,6 +45,12 @@ struct Touched<P: Projection> {
     touches: Vec<(P::Key, usize)>,
 }
 
+type Touching<P> = Result<Touched<P>, Box<EventFailure>>;
+
+/// A key's row before a batch: `None` if it has to be loaded, `Some(None)` if there is none.
+type Known<R> = Option<Option<R>>;
+
+#[derive(Default)]
 struct Changes {
     upserts: Vec<Vec<Value>>,
     deletes: Vec<Vec<Value>>,
@@ -56,10 +69,38 @@ impl<P: Projection> Keyed<P> {
         };
         spec.check()?;
         let store = store.ok_or_else(|| RegistrationError::NoStore(spec.name.clone()))?.clone();
-        Ok(Self { projection, spec, store, read_model: None })
+        let folding = Arc::new(Folding { projection, spec });
+        Ok(Self { folding, store, read_model: None, kept: Kept::new() })
     }
 
-    async fn touched(&self, events: &[RecordedEvent]) -> Result<Touched<P>, Box<EventFailure>> {
+    /// The rows of the touched keys, in order: those at hand, and the others from the store.
+    async fn rows(
+        &mut self,
+        touched: &Touched<P>,
+        kept: &mut Kept<P::Key, P::Row>,
+    ) -> Result<Vec<Option<P::Row>>, StoreFault> {
+        let read_model = self.read_model.as_ref().expect("opened before the first batch");
+        let keys = || chunks_by_key(&touched.touches).map(|touches| &touches[0].0);
+        let known: Vec<Known<P::Row>> = keys().map(|key| kept.take(key)).collect();
+        let missing = keys().zip(&known).filter(|(_, known)| known.is_none());
+        let missing: Vec<_> = missing.map(|(key, _)| key.values()).collect();
+        let count = missing.len();
+        let loaded = match count {
+            0 => Vec::new(),
+            _ => self.store.load(read_model, missing).await?,
+        };
+        assert_eq!(loaded.len(), count, "a store gives a row or none for each key");
+        let mut loaded = loaded.into_iter();
+        let row = |(key, known): (&P::Key, Known<P::Row>)| match known {
+            Some(row) => Ok(row),
+            None => self.folding.row(key, loaded.next().flatten()),
+        };
+        keys().zip(known).map(row).collect()
+    }
+}
+
+impl<P: Projection> Folding<P> {
+    async fn touched(&self, events: &[RecordedEvent]) -> Touching<P> {
         let mut touched = Touched { events: Vec::with_capacity(events.len()), touches: Vec::new() };
         for (place, event) in events.iter().enumerate() {
             if place % TURN_EVENTS == TURN_EVENTS - 1 {
@@ -80,29 +121,33 @@ impl<P: Projection> Keyed<P> {
         Ok(touched)
     }
 
+    /// A row as the store has it.
+    fn row(&self, key: &P::Key, stored: Option<Vec<Value>>) -> Result<Option<P::Row>, StoreFault> {
+        stored.map(P::Row::from_values).transpose().map_err(|error| {
+            let what = format!("the row of key {}: {}", text(key), causes(&error));
+            StoreFault::Changed { table: self.spec.name.to_string(), what }
+        })
+    }
+
     /// Folds key by key, and gives the first event's failure if there is one.
     async fn fold(
         &self,
         events: &[RecordedEvent],
         touched: &Touched<P>,
-        rows: Vec<Option<Vec<Value>>>,
-    ) -> Result<Changes, BatchError> {
+        rows: Vec<Option<P::Row>>,
+        kept: &mut Kept<P::Key, P::Row>,
+    ) -> Result<Changes, Box<EventFailure>> {
         let mut changes = Changes { upserts: Vec::with_capacity(rows.len()), deletes: Vec::new() };
         let mut failed: Option<(usize, Box<EventFailure>)> = None;
         let mut turn = 0;
-        for (touches, stored) in chunks_by_key(&touched.touches).zip(rows) {
+        for (touches, mut row) in chunks_by_key(&touched.touches).zip(rows) {
             turn += touches.len();
             if turn >= TURN_EVENTS {
                 turn = 0;
                 yield_now().await;
             }
             let key = &touches[0].0;
-            let was_stored = stored.is_some();
-            let mut row = stored.map(P::Row::from_values).transpose().map_err(|error| {
-                let what = format!("the row of key {}: {}", text(key), causes(&error));
-                StoreFault::Changed { table: self.spec.name.to_string(), what }
-            })?;
-            let mut at = 0;
+            let (was_stored, mut at) = (row.is_some(), 0);
             let folded = caught(|| {
                 for &(_, place) in touches {
                     at = place;
@@ -112,9 +157,17 @@ impl<P: Projection> Keyed<P> {
                 row.as_ref().map(|row| self.values(key, row)).transpose()
             });
             match folded {
-                Ok(Some(values)) => changes.upserts.push(values),
-                Ok(None) if was_stored => changes.deletes.push(key.values()),
-                Ok(None) => {}
+                Ok(Some(values)) => {
+                    kept.put(key, row, values.iter().map(bytes_of).sum());
+                    changes.upserts.push(values);
+                }
+                Ok(None) => {
+                    let values = key.values();
+                    kept.put(key, None, values.iter().map(bytes_of).sum());
+                    if was_stored {
+                        changes.deletes.push(values);
+                    }
+                }
                 Err(cause) if failed.as_ref().is_none_or(|(first, _)| at < *first) => {
                     let key = Some(text(key));
                     let failure = EventFailure { key, ..EventFailure::of(&events[at], cause) };
@@ -124,7 +177,7 @@ impl<P: Projection> Keyed<P> {
             }
         }
         match failed {
-            Some((_, failure)) => Err(BatchError::Event(failure)),
+            Some((_, failure)) => Err(failure),
             None => Ok(changes),
         }
     }
@@ -151,13 +204,19 @@ impl<P: Projection> Keyed<P> {
     }
 }
 
+impl<P: Projection> DecodeAhead for Folding<P> {
+    fn decode<'a>(&'a self, events: &'a [RecordedEvent]) -> BoxFuture<'a, Decoded> {
+        Box::pin(async move { Box::new(self.touched(events).await) as Decoded })
+    }
+}
+
 impl<P: Projection> BatchProjection for Keyed<P> {
     fn name(&self) -> &ProjectionName {
-        &self.spec.name
+        &self.folding.spec.name
     }
 
     fn generation(&self) -> Generation {
-        self.spec.generation
+        self.folding.spec.generation
     }
 
     fn types(&self) -> Vec<String> {
@@ -169,30 +228,41 @@ impl<P: Projection> BatchProjection for Keyed<P> {
         takeover: Takeover,
     ) -> BoxFuture<'_, Result<Checkpoint, OpenReadModelError>> {
         Box::pin(async move {
-            let (read_model, checkpoint) = self.store.open(self.spec.clone(), takeover).await?;
+            let (read_model, checkpoint) =
+                self.store.open(self.folding.spec.clone(), takeover).await?;
             self.read_model = Some(read_model);
             Ok(checkpoint)
         })
     }
 
-    fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<(), BatchError>> {
+    fn decoder(&self) -> Option<Arc<dyn DecodeAhead>> {
+        Some(self.folding.clone())
+    }
+
+    fn write(
+        &mut self,
+        batch: Batch,
+        decoded: Option<Decoded>,
+    ) -> BoxFuture<'_, Result<(), BatchError>> {
         Box::pin(async move {
-            let read_model = self.read_model.as_ref().expect("opened before the first batch");
             let events = batch.events();
-            let touched = self.touched(events).await.map_err(BatchError::Event)?;
-            let keys: Vec<_> =
-                chunks_by_key(&touched.touches).map(|touches| touches[0].0.values()).collect();
-            let count = keys.len();
-            let rows = match count {
-                0 => Vec::new(),
-                _ => self.store.load(read_model, keys).await?,
+            let decoded = decoded.and_then(|decoded| decoded.downcast::<Touching<P>>().ok());
+            let touched = match decoded {
+                Some(touched) => *touched,
+                None => self.folding.touched(events).await,
             };
-            assert_eq!(rows.len(), count, "a store gives a row or none for each key");
-            let Changes { upserts, deletes } = self.fold(events, &touched, rows).await?;
+            let touched = touched.map_err(BatchError::Event)?;
+            assert_eq!(touched.events.len(), events.len(), "they were decoded from this batch");
+            // Put back at the end: whatever fails on the way, the rows at hand are then forgotten.
+            let mut kept = mem::replace(&mut self.kept, Kept::new());
+            let rows = self.rows(&touched, &mut kept).await?;
+            let folded = self.folding.fold(events, &touched, rows, &mut kept).await;
+            let Changes { upserts, deletes } = folded.map_err(BatchError::Event)?;
+            let read_model = self.read_model.clone().expect("opened before the first batch");
             let Batch { partition, expected, next, .. } = batch;
-            let read_model = read_model.clone();
             let commit = Commit { read_model, partition, expected, next, upserts, deletes };
             self.store.commit(Arc::new(commit)).await?;
+            self.kept = kept;
             Ok(())
         })
     }
@@ -250,4 +320,14 @@ fn fits(column: &Column, value: &Value) -> bool {
         Value::Time(_) => column.kind == Kind::Time,
         _ => false,
     }
+}
+
+/// What a value takes in memory, about.
+fn bytes_of(value: &Value) -> usize {
+    let beside = match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    };
+    size_of::<Value>() + beside
 }

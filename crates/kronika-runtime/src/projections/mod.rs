@@ -4,8 +4,10 @@
 //! the store says, `waiting.rs` waits by token. Nothing here knows a back end, and nothing polls.
 
 mod heads;
+mod kept;
 mod keyed;
 mod pace;
+mod reading;
 mod registered;
 mod runner;
 mod settings;

@@ -3,6 +3,7 @@
 use super::{
     heads::Heads,
     pace::Pace,
+    reading::{Ahead, check_page, read_ahead},
     settings::ProjectionSettings,
     status::{ProjectionError, ProjectionState, ProjectionStatus},
 };
@@ -10,12 +11,12 @@ use crate::work::panic_message;
 use futures_util::{FutureExt, future::select_all};
 use kronika_core::{
     Batch, BatchProjection, Checkpoint, EventFilter, HistoryDiverged, Mark, OpenReadModelError,
-    PartitionId, PartitionPage, ReadError, ReadPartition, RecordedEvent, SharedJournal, Takeover,
-    Timestamp,
+    PartitionId, PartitionPage, ReadPartition, RecordedEvent, SharedJournal, Takeover, Timestamp,
 };
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 use tokio::{
     sync::watch,
+    task::{JoinError, JoinSet},
     time::{Instant, sleep, sleep_until},
 };
 
@@ -42,10 +43,12 @@ struct Following {
     /// By partition, at least as far: behind the stored one's mark nothing had to be handled.
     scanned: Vec<Mark>,
     /// By partition, what was read while the batch before it was written.
-    read_ahead: Vec<Option<PartitionPage>>,
+    read_ahead: Vec<Option<Ahead>>,
     /// When `scanned` has to be stored.
     due: Option<Instant>,
     types: Vec<String>,
+    /// Of waiting for a head that cannot be told.
+    pace: Pace,
 }
 
 impl Runner {
@@ -77,9 +80,9 @@ impl Runner {
             status.seen = stored.seen.clone();
             status.events = stored.events;
         });
-        let read_ahead = vec![None; scanned.len()];
-        let types = self.projection.types();
-        let mut following = Following { stored, scanned, read_ahead, due: None, types };
+        let read_ahead = scanned.iter().map(|_| None).collect();
+        let (types, pace) = (self.projection.types(), Pace::new(&self.settings));
+        let mut following = Following { stored, scanned, read_ahead, due: None, types, pace };
         loop {
             let mut at_heads = true;
             for index in 0..following.scanned.len() {
@@ -96,9 +99,12 @@ impl Runner {
         if *self.stop.borrow() {
             return Err(self.end(following).await);
         }
-        let page = match following.read_ahead[index].take() {
-            Some(page) => page,
-            None => self.read(following.page_after(following.scanned[index], self)).await?,
+        let Ahead { page, decoded } = match following.read_ahead[index].take() {
+            Some(ahead) => ahead,
+            None => {
+                let page = self.read(following.page_after(following.scanned[index], self)).await?;
+                Ahead { page, decoded: None }
+            }
         };
         let PartitionPage { events, scanned, at_head } = page;
         check_page(following.scanned[index], &events, scanned, at_head)?;
@@ -124,14 +130,18 @@ impl Runner {
         });
         let batch = Batch::new(events, following.stored.clone(), scanned);
         let next = batch.next.clone();
-        if at_head {
-            self.write(batch).await?;
-        } else {
-            let (journal, read) = (self.journal.clone(), following.page_after(scanned, self));
-            let (written, read) = tokio::join!(self.write(batch), journal.read_partition(read));
-            written?;
-            following.read_ahead[index] = read.ok(); // Read again if it failed, and then told of.
+        // Dropping the set ends the task.
+        let mut ahead = JoinSet::new();
+        if !at_head {
+            let (read, decoder) = (following.page_after(scanned, self), self.projection.decoder());
+            ahead.spawn(read_ahead(self.journal.clone(), read, decoder));
         }
+        self.write(batch, decoded).await?;
+        following.read_ahead[index] = match ahead.join_next().await {
+            // Read again if it failed, and then told of.
+            Some(read) => read.map_err(|error| End::Failed(panicked(error)))?,
+            None => None,
+        };
         following.stored = next;
         following.scanned[index] = scanned;
         Ok(at_head)
@@ -149,7 +159,6 @@ impl Runner {
 
     /// Until a head is beyond what was scanned, or it is time to store what was.
     async fn wait(&mut self, following: &mut Following) -> Result<(), End> {
-        let mut pace = Pace::new(&self.settings);
         loop {
             let journal = self.journal.clone();
             let beyond = following.scanned.iter();
@@ -163,9 +172,11 @@ impl Runner {
                 (head, ..) = select_all(beyond) => match head {
                     Ok(head) => {
                         self.heads.see(head);
+                        following.pace = Pace::new(&self.settings);
                         return Ok(());
                     }
-                    Err(error) => self.pause_reading(error, &mut pace).await?,
+                    // The next page tells whether the journal is back.
+                    Err(error) => return self.pause_reading(error, &mut following.pace).await,
                 },
             }
         }
@@ -179,7 +190,7 @@ impl Runner {
             if scanned.position.get() > following.stored_at(index) {
                 let batch = Batch::new(Vec::new(), following.stored.clone(), scanned);
                 let next = batch.next.clone();
-                self.write(batch).await?;
+                self.write(batch, None).await?;
                 following.stored = next;
             }
         }
@@ -228,28 +239,6 @@ impl Runner {
         Ok(())
     }
 
-    async fn read(&mut self, read: ReadPartition) -> Result<PartitionPage, End> {
-        let mut pace = Pace::new(&self.settings);
-        loop {
-            let journal = self.journal.clone();
-            let page = tokio::select! { biased;
-                () = stopped(&mut self.stop) => return Err(End::Stopped),
-                page = journal.read_partition(read.clone()) => page,
-            };
-            match page {
-                Ok(page) => return Ok(page),
-                Err(error) => self.pause_reading(error, &mut pace).await?,
-            }
-        }
-    }
-
-    async fn pause_reading(&mut self, error: ReadError, pace: &mut Pace) -> Result<(), End> {
-        match error {
-            ReadError::Unavailable(_) => self.pause(error.into(), pace).await,
-            error => Err(End::Failed(error.into())),
-        }
-    }
-
     /// Says what went wrong and waits before the next try, or until it is told to stop.
     pub(super) async fn pause(
         &mut self,
@@ -286,29 +275,12 @@ impl Following {
     }
 }
 
-/// What a journal must not give: handling it would skip or repeat events.
-fn check_page(
-    after: Mark,
-    events: &[RecordedEvent],
-    scanned: Mark,
-    at_head: bool,
-) -> Result<(), End> {
-    let bounds = std::iter::once(after.position).chain(events.iter().map(|event| event.position));
-    let rising = bounds.is_sorted_by(|one, other| one < other);
-    let last = events.last().map_or(after.position, |event| event.position);
-    let moves = at_head || scanned.position > after.position;
-    if rising && last <= scanned.position && moves {
-        return Ok(());
-    }
-    let partition = after.partition;
-    let what = format!(
-        "the page after position {} of partition {partition} is out of order or stands still",
-        after.position
-    );
-    Err(End::Failed(ReadError::Corrupt(what).into()))
+fn panicked(error: JoinError) -> ProjectionError {
+    let panic = error.try_into_panic().map(|panic| panic_message(&*panic));
+    ProjectionError::Panicked(panic.unwrap_or_else(|error| error.to_string()))
 }
 
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that whoever could stop it is gone, which is a stop too.
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -6,16 +6,20 @@ use super::{
     runner::{End, Runner},
     status::ProjectionError,
 };
-use kronika_core::{Batch, BatchError, CommitError, EventFailure, RecordedEvent};
+use kronika_core::{Batch, BatchError, CommitError, Decoded, EventFailure, RecordedEvent};
 
 impl Runner {
-    /// Writes all of a batch. On a failure everything before the failing event is written.
-    pub(super) async fn write(&mut self, batch: Batch) -> Result<(), End> {
+    /// Writes all of a batch, of which `decoded` was made. On a failure everything before the failing event is written.
+    pub(super) async fn write(
+        &mut self,
+        batch: Batch,
+        mut decoded: Option<Decoded>,
+    ) -> Result<(), End> {
         let mut waiting = vec![batch];
         let (mut failure, mut stands_before) = (None, None);
         while let Some(batch) = waiting.pop() {
             let count = batch.events().len();
-            match self.write_until_taken(&batch).await? {
+            match self.write_until_taken(&batch, decoded.take()).await? {
                 Ok(()) => {
                     let next = waiting.last().and_then(|batch| batch.events().first());
                     self.written(&batch, next.map(RecordedEvent::time).or(stands_before));
@@ -52,11 +56,15 @@ impl Runner {
     }
 
     /// Writes a batch, again and again while the store is away. The inner error is the batch's.
-    async fn write_until_taken(&mut self, batch: &Batch) -> Result<Result<(), BatchError>, End> {
+    async fn write_until_taken(
+        &mut self,
+        batch: &Batch,
+        mut decoded: Option<Decoded>,
+    ) -> Result<Result<(), BatchError>, End> {
         let mut pace = Pace::new(&self.settings);
         let mut again = false;
         loop {
-            match self.projection.write(batch.clone()).await {
+            match self.projection.write(batch.clone(), decoded.take()).await {
                 // An earlier try has taken place, though the store could not tell.
                 Err(BatchError::Commit(CommitError::Stale { found, .. }))
                     if again && *found == batch.next =>

@@ -3,7 +3,6 @@
 use super::Shard;
 use crate::{residency::worth, resident::Resident, stats::Counters};
 use kronika_core::Aggregate;
-use std::hash::BuildHasher;
 
 impl<A: Aggregate> Shard<A> {
     pub(super) fn vacate(&mut self, slot: usize) -> Box<Resident<A>> {
@@ -35,14 +34,10 @@ impl<A: Aggregate> Shard<A> {
         let looks = (0..LOOKS.min(self.slots.len())).map(|step| (start + step) % self.slots.len());
         let idle = looks.filter_map(|slot| {
             let resident = self.slots[slot].as_ref().filter(|resident| resident.is_idle())?;
-            let frequency = self.frequency.estimate(self.hash(&resident.id));
+            let frequency = self.frequency.estimate(resident.hash);
             Some((worth(frequency, resident.weight + resident.keys.bytes()), slot))
         });
         idle.take(SAMPLE).min().map(|(_, slot)| slot)
-    }
-
-    pub(super) fn hash(&self, id: &A::Id) -> u64 {
-        self.index.hasher().hash_one(id)
     }
 
     /// Lets go what nobody asked for in a long time: some slots at each tick.

@@ -1,5 +1,6 @@
 //! A journal that costs next to nothing, so that the read side is what is measured.
 
+use bytes::Bytes;
 use kronika_core::{
     Append, AppendBy, AppendHeader, AppendId, Appended, Capabilities, ClaimError, Codec, Epoch,
     EventKind, Incarnation, Journal, Mark, Ownership, PartitionId, PartitionPage, Position,
@@ -8,36 +9,64 @@ use kronika_core::{
 };
 use std::{collections::HashMap, future::ready, sync::Arc};
 
+/// Events are made when they are read, as a journal on a disk decodes them.
 #[derive(Clone, Default)]
 pub struct VecJournal {
-    events: Arc<Vec<RecordedEvent>>,
+    events: Arc<Vec<Stored>>,
     streams: HashMap<String, (StreamId, u64)>,
     names: HashMap<&'static str, Arc<str>>,
+}
+
+struct Stored {
+    stream: StreamId,
+    version: u64,
+    name: Arc<str>,
+    schema: u32,
+    body: Vec<u8>,
 }
 
 impl VecJournal {
     /// Records one event.
     pub fn push(&mut self, aggregate_type: &str, id: &str, kind: &EventKind, body: Vec<u8>) {
-        let events = Arc::get_mut(&mut self.events).expect("made before it is shared");
-        let number = events.len() as u64 + 1;
         let fresh = || (StreamId::new(aggregate_type, id).unwrap(), 0);
         let (stream, version) = self.streams.entry(id.to_owned()).or_insert_with(fresh);
         *version += 1;
-        let append = AppendId::from_parts(Timestamp::new(0), number);
-        let name = self.names.entry(kind.name).or_insert_with(|| kind.name.into());
-        events.push(RecordedEvent {
+        let name = self.names.entry(kind.name).or_insert_with(|| kind.name.into()).clone();
+        let (stream, version) = (stream.clone(), *version);
+        let events = Arc::get_mut(&mut self.events).expect("made before it is shared");
+        events.push(Stored { stream, version, name, schema: kind.schema, body });
+    }
+
+    /// The mark of the last event.
+    pub fn last(&self) -> Mark {
+        self.mark(self.events.len())
+    }
+
+    fn mark(&self, position: usize) -> Mark {
+        let id = append_at(position as u64).event(0);
+        match position {
+            0 => Mark::default(),
+            _ => Mark::at(PartitionId::new(0), Position::new(position as u64), id),
+        }
+    }
+
+    fn event(&self, index: usize) -> RecordedEvent {
+        let Stored { stream, version, name, schema, body } = &self.events[index];
+        let number = index as u64 + 1;
+        let id = append_at(number);
+        RecordedEvent {
             position: Position::new(number),
             version: Version::new(*version),
-            id: append.event(0),
+            id: id.event(0),
             name: name.clone(),
-            schema: kind.schema,
+            schema: *schema,
             codec: Codec::Json,
-            body: body.into(),
+            body: Bytes::copy_from_slice(body),
             tags: Vec::new(),
             occurred: None,
             metadata: None,
             append: Arc::new(AppendHeader {
-                id: append,
+                id,
                 stream: stream.clone(),
                 partition: PartitionId::new(0),
                 expected: Version::new(*version - 1),
@@ -46,13 +75,12 @@ impl VecJournal {
                 command: "deposit".into(),
                 more: None,
             }),
-        });
+        }
     }
+}
 
-    /// The mark of the last event.
-    pub fn last(&self) -> Mark {
-        self.events.last().map(RecordedEvent::mark).unwrap_or_default()
-    }
+fn append_at(number: u64) -> AppendId {
+    AppendId::from_parts(Timestamp::new(0), number)
 }
 
 impl Journal for VecJournal {
@@ -77,9 +105,8 @@ impl Journal for VecJournal {
     async fn read_partition(&self, read: ReadPartition) -> Result<PartitionPage, ReadError> {
         let first = read.after.get() as usize;
         let end = (first + read.limit_events).min(self.events.len());
-        let events = self.events[first..end].to_vec();
-        let scanned = self.events[..end].last().map(RecordedEvent::mark).unwrap_or_default();
-        Ok(PartitionPage { events, scanned, at_head: end == self.events.len() })
+        let events = (first..end).map(|index| self.event(index)).collect();
+        Ok(PartitionPage { events, scanned: self.mark(end), at_head: end == self.events.len() })
     }
     async fn read_append(
         &self,
