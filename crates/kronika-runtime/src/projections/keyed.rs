@@ -50,10 +50,12 @@ type Touching<P> = Result<Touched<P>, Box<EventFailure>>;
 /// A key's row before a batch: `None` if it has to be loaded, `Some(None)` if there is none.
 type Known<R> = Option<Option<R>>;
 
-#[derive(Default)]
-struct Changes {
+/// What became of the rows of a batch.
+struct Changes<R> {
     upserts: Vec<Vec<Value>>,
     deletes: Vec<Vec<Value>>,
+    /// By key, in order, with the bytes of its values.
+    rows: Vec<(Option<R>, usize)>,
 }
 
 impl<P: Projection> Keyed<P> {
@@ -135,9 +137,12 @@ impl<P: Projection> Folding<P> {
         events: &[RecordedEvent],
         touched: &Touched<P>,
         rows: Vec<Option<P::Row>>,
-        kept: &mut Kept<P::Key, P::Row>,
-    ) -> Result<Changes, Box<EventFailure>> {
-        let mut changes = Changes { upserts: Vec::with_capacity(rows.len()), deletes: Vec::new() };
+    ) -> Result<Changes<P::Row>, Box<EventFailure>> {
+        let mut changes = Changes {
+            upserts: Vec::with_capacity(rows.len()),
+            deletes: Vec::new(),
+            rows: Vec::with_capacity(rows.len()),
+        };
         let mut failed: Option<(usize, Box<EventFailure>)> = None;
         let mut turn = 0;
         for (touches, mut row) in chunks_by_key(&touched.touches).zip(rows) {
@@ -158,12 +163,12 @@ impl<P: Projection> Folding<P> {
             });
             match folded {
                 Ok(Some(values)) => {
-                    kept.put(key, row, values.iter().map(bytes_of).sum());
+                    changes.rows.push((row, values.iter().map(bytes_of).sum()));
                     changes.upserts.push(values);
                 }
                 Ok(None) => {
                     let values = key.values();
-                    kept.put(key, None, values.iter().map(bytes_of).sum());
+                    changes.rows.push((None, values.iter().map(bytes_of).sum()));
                     if was_stored {
                         changes.deletes.push(values);
                     }
@@ -256,12 +261,22 @@ impl<P: Projection> BatchProjection for Keyed<P> {
             // Put back at the end: whatever fails on the way, the rows at hand are then forgotten.
             let mut kept = mem::replace(&mut self.kept, Kept::new());
             let rows = self.rows(&touched, &mut kept).await?;
-            let folded = self.folding.fold(events, &touched, rows, &mut kept).await;
-            let Changes { upserts, deletes } = folded.map_err(BatchError::Event)?;
+            let folded = self.folding.fold(events, &touched, rows).await;
+            let Changes { upserts, deletes, rows } = folded.map_err(BatchError::Event)?;
             let read_model = self.read_model.clone().expect("opened before the first batch");
             let Batch { partition, expected, next, .. } = batch;
             let commit = Commit { read_model, partition, expected, next, upserts, deletes };
-            self.store.commit(Arc::new(commit)).await?;
+            // The store is at work from the first poll on: what is left to do here is done meanwhile.
+            let commit = self.store.commit(Arc::new(commit));
+            let keep = async {
+                for (touches, (row, bytes)) in chunks_by_key(&touched.touches).zip(rows) {
+                    kept.put(&touches[0].0, row, bytes);
+                }
+                drop(touched);
+                kept
+            };
+            let (committed, kept) = tokio::join!(commit, keep);
+            committed?;
             self.kept = kept;
             Ok(())
         })
