@@ -4,17 +4,23 @@
 
 use crate::{limits::HttpLimits, problem::Problem};
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream},
     http::{
         HeaderMap, StatusCode,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN},
+        header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, ORIGIN},
     },
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::de::IgnoredAny;
+use std::time::Duration;
+use tokio::time::timeout;
 
-/// Reads a command's body whole. Refused before anything is read, where the header tells already.
+/// Of a body that is too large, so many times its limit are taken before it is refused, and so long.
+const DISCARDED_LIMITS_MAX: usize = 8;
+const DISCARDED_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Reads a command's body whole. None of it is kept, where the header tells already that it is too large.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
@@ -22,19 +28,19 @@ pub(crate) async fn read(
 ) -> Result<Bytes, Problem> {
     let has_type = has_json_type(headers)?;
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if announced
-        .and_then(|length| length.parse().ok())
-        .is_some_and(|it: u64| it > limits.body_bytes as u64)
-    {
+    let announced = announced.and_then(|length| length.parse::<u64>().ok());
+    let mut chunks = body.into_data_stream();
+    if announced.is_some_and(|bytes| bytes > limits.body_bytes as u64) {
+        discard(headers, chunks, limits).await;
         return Err(too_large(limits));
     }
     let mut bytes = BytesMut::new();
-    let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| {
             Problem::bad_body(StatusCode::BAD_REQUEST, "the body ended before it was complete")
         })?;
         if bytes.len() + chunk.len() > limits.body_bytes {
+            discard(headers, chunks, limits).await;
             return Err(too_large(limits));
         }
         bytes.extend_from_slice(&chunk);
@@ -51,6 +57,22 @@ pub(crate) async fn read(
         return Err(Problem::bad_body(StatusCode::BAD_REQUEST, detail));
     }
     Ok(bytes.freeze())
+}
+
+/// Takes what a client still sends, and forgets it: one that is answered while it sends may find the
+/// connection reset and never see the answer. One that asked before it sends is answered at once.
+async fn discard(headers: &HeaderMap, mut chunks: BodyDataStream, limits: &HttpLimits) {
+    if headers.contains_key(EXPECT) {
+        return;
+    }
+    let discarded = async {
+        let mut left = limits.body_bytes.saturating_mul(DISCARDED_LIMITS_MAX);
+        while let (1.., Some(Ok(chunk))) = (left, chunks.next().await) {
+            left = left.saturating_sub(chunk.len());
+        }
+    };
+    // Whatever is not there by then is cut off with the answer.
+    let _ = timeout(DISCARDED_TIME_MAX, discarded).await;
 }
 
 /// Whether the body says that it is JSON. A page of another origin can make a browser post anything but

@@ -108,6 +108,8 @@ pub(crate) struct Shard<A: Aggregate> {
     instant: Instant,
     /// When the last handler ended, or the turn began.
     handled: std::time::Instant,
+    /// When a slow handler was last named in the log.
+    named_slow: Option<std::time::Instant>,
     sweep: Interval,
     sweep_at: usize,
     tally: Tally,
@@ -149,6 +151,7 @@ impl<A: Aggregate> Shard<A> {
             now: common.environment.now(),
             instant: Instant::now(),
             handled: std::time::Instant::now(),
+            named_slow: None,
             sweep,
             sweep_at: 0,
             tally: Tally::default(),

@@ -189,7 +189,15 @@ async fn ours(path: &Path, journal: &VecJournal) -> Duration {
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<usize>().unwrap());
     let mut argument = |default| arguments.next().unwrap_or(default);
-    let (count, keys, rounds) = (argument(200_000), argument(10_000), argument(5));
+    run(argument(200_000), argument(10_000), argument(5));
+}
+
+#[test]
+fn runs() {
+    run(10_000, 100, 1);
+}
+
+fn run(count: usize, keys: usize, rounds: usize) {
     let deposits = deposits(count, keys);
     let journal = journal(&deposits);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

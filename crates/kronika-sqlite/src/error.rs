@@ -1,6 +1,6 @@
 //! What can be wrong with the file, as one clear line, and SQLite's errors by what to do about them.
 
-use kronika_core::{CodecError, StoreFault};
+use kronika_core::{CodecError, SpecError, StoreFault};
 use rusqlite::ErrorCode;
 use std::{path::PathBuf, time::Duration};
 
@@ -81,6 +81,9 @@ pub enum QueryError {
     /// The query is wrong, or the table is not what it expects.
     #[error("the query failed")]
     Sql(#[source] rusqlite::Error),
+    /// The projection's name or columns make no table.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     /// A row does not fit its type.
     #[error("a row of the read model does not fit its type")]
     Shape(#[source] CodecError),

@@ -30,6 +30,35 @@ pub type Handled = Result<(), Box<dyn Error + Send + Sync>>;
 /// again, by halves, until the event that fails is known. It does not end the transaction, and waits for
 /// nothing: all projections of the file share its thread. Its tables belong to it alone, and are not named
 /// like a projection.
+///
+/// ```
+/// use kronika_core::RecordedEvent;
+/// use kronika_sqlite::{BatchHandler, Handled, rusqlite::Transaction};
+///
+/// /// Every event by its hour, over all auctions.
+/// struct Hours;
+///
+/// impl BatchHandler for Hours {
+///     const NAME: &'static str = "hours";
+///     const FOLLOWS: &'static [&'static str] = &["auction"];
+///
+///     fn create(&mut self, transaction: &Transaction<'_>) -> Handled {
+///         let tables = "DROP TABLE IF EXISTS hour;
+///             CREATE TABLE hour (hour INTEGER PRIMARY KEY, events INTEGER NOT NULL)";
+///         Ok(transaction.execute_batch(tables)?)
+///     }
+///
+///     fn handle(&mut self, events: &[RecordedEvent], transaction: &Transaction<'_>) -> Handled {
+///         let mut add = transaction.prepare_cached(
+///             "INSERT INTO hour VALUES (?1, 1) ON CONFLICT DO UPDATE SET events = events + 1",
+///         )?;
+///         for event in events {
+///             add.execute([event.time().get() / 3_600_000_000])?;
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait BatchHandler: Send + 'static {
     /// Stable name: `a-z`, `0-9` and `_`, beginning with a letter.
     const NAME: &'static str;

@@ -7,7 +7,9 @@ use crate::{
     store::SqliteReadModels,
     values::{Bound, read},
 };
-use kronika_core::{Column, Key, Projection, Row, Value};
+use kronika_core::{
+    Column, Generation, Key, Projection, ProjectionName, ReadModelSpec, Row, Value,
+};
 use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
 use std::{
     any::Any,
@@ -94,6 +96,13 @@ impl SqliteReadModels {
 
     /// A projection's row for a key, if there is one.
     pub async fn row<P: Projection>(&self, key: &P::Key) -> Result<Option<P::Row>, QueryError> {
+        let spec = ReadModelSpec {
+            name: ProjectionName::new(P::NAME)?,
+            generation: Generation::new(P::GENERATION),
+            key: P::Key::COLUMNS.to_vec(),
+            row: P::Row::COLUMNS.to_vec(),
+        };
+        spec.check()?;
         let column = |column: &Column| format!("\"{}\" = ?", column.name);
         let columns: Vec<_> = P::Key::COLUMNS.iter().map(column).collect();
         let sql = format!("SELECT * FROM \"{}\" WHERE {}", P::NAME, columns.join(" AND "));
@@ -139,12 +148,12 @@ impl SqliteReadModels {
         limits: QueryLimits,
         query: impl FnOnce(&Connection) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
-        let until = Instant::now() + limits.time;
+        let until = Instant::now().checked_add(limits.time);
         let gone = Arc::new(AtomicBool::new(false));
         let _waiting = Waiting(gone.clone());
         let closing = self.inner.closing.clone();
         let over = move || {
-            Instant::now() >= until
+            until.is_some_and(|until| Instant::now() >= until)
                 || gone.load(Ordering::Relaxed)
                 || closing.load(Ordering::Relaxed)
         };

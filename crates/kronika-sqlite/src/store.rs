@@ -34,6 +34,26 @@ use std::{
 /// projections handle them again from the journal, which is durable.
 ///
 /// The last clone's drop, like [`SqliteReadModels::close`], waits for the batches that were taken on.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// use kronika_sqlite::{SqliteReadModels, SqliteSettings};
+///
+/// let path = directory.path().join("read-models.sqlite");
+/// let read_models = SqliteReadModels::open(path, SqliteSettings::default())?;
+/// let count = read_models
+///     .query(|connection| {
+///         connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'view'", [], |row| {
+///             row.get::<_, u64>(0)
+///         })
+///     })
+///     .await?;
+/// assert_eq!(count, 0, "no projection has been started yet");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SqliteReadModels {
     pub(crate) inner: Arc<Inner>,

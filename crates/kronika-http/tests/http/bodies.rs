@@ -5,7 +5,14 @@ use axum::{body::Body, http::StatusCode};
 use bytes::Bytes;
 use futures_util::stream;
 use kronika_http::HttpLimits;
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 async fn small() -> Fixture {
     let mut limits = HttpLimits::default();
@@ -66,6 +73,31 @@ async fn a_body_that_is_too_large_is_refused_by_what_it_says_and_by_what_it_is()
     // A body without an announced length, which would never end.
     let endless = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(&[b' '; 100])));
     deposit(Body::from_stream(endless)).of(&service).await.problem(413, "bad-body");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_too_large_is_taken_off_the_wire_within_bounds() {
+    let service = small().await;
+    let taken = Arc::new(AtomicUsize::new(0));
+    let body = |bytes: usize| {
+        let taken = taken.clone();
+        taken.store(0, Ordering::Relaxed);
+        let chunks = (0..bytes / 100).map(move |_| {
+            taken.fetch_add(100, Ordering::Relaxed);
+            Ok::<_, Infallible>(Bytes::from_static(&[b' '; 100]))
+        });
+        Body::from_stream(stream::iter(chunks))
+    };
+    deposit(body(5_000)).of(&service).await.problem(413, "bad-body");
+    assert_eq!(taken.load(Ordering::Relaxed), 5_000, "the client can send it all and then read");
+    deposit(body(1_000_000)).of(&service).await.problem(413, "bad-body");
+    assert!(taken.load(Ordering::Relaxed) < 10_000);
+    let asked = deposit(body(5_000)).header("content-length", "5000");
+    asked.header("expect", "100-continue").of(&service).await.problem(413, "bad-body");
+    assert_eq!(taken.load(Ordering::Relaxed), 0, "it is told before it sends");
+    let stuck = stream::pending::<Result<Bytes, Infallible>>();
+    let stuck = deposit(Body::from_stream(stuck)).header("content-length", "5000");
+    stuck.of(&service).await.problem(413, "bad-body");
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use axum::{
     routing::post,
 };
 use kronika_core::{
-    Batch, BatchError, BatchProjection, BoxFuture, Checkpoint, Epoch, EventFailure, Generation,
-    Incarnation, OpenReadModelError, ProjectionName, Takeover, Token,
+    Batch, BatchError, BatchProjection, BoxFuture, Checkpoint, Decoded, Epoch, EventFailure,
+    Generation, Incarnation, OpenReadModelError, ProjectionName, Takeover, Token,
 };
 use kronika_http::{HttpLimits, Problem, ProblemKind, Query};
 use kronika_runtime::RegisteredProjection;
@@ -51,7 +51,7 @@ impl BatchProjection for Balances {
         let (seen, epoch, range) = (Token::new(incarnation), Epoch::new(1), takeover.range);
         Box::pin(async move { Ok(Checkpoint { seen, epoch, range, events: 0, time: None }) })
     }
-    fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<(), BatchError>> {
+    fn write(&mut self, batch: Batch, _: Option<Decoded>) -> BoxFuture<'_, Result<(), BatchError>> {
         let bent = self.bent;
         Box::pin(async move {
             match (bent, batch.events().first()) {

@@ -5,7 +5,7 @@ use super::{
     runner::{End, Runner, stopped},
 };
 use kronika_core::{
-    DecodeAhead, Decoded, Mark, PartitionPage, ReadError, ReadPartition, RecordedEvent,
+    Batch, DecodeAhead, Decoded, Mark, PartitionPage, ReadError, ReadPartition, RecordedEvent,
     SharedJournal,
 };
 use std::sync::Arc;
@@ -66,12 +66,15 @@ pub(super) fn check_page(
     Err(End::Failed(ReadError::Corrupt(what).into()))
 }
 
-/// The next page, decoded as far as that goes; `None` if it cannot be read now.
+/// The next page, decoded as far as that goes; `None` if it cannot be read now. What is done with is dropped
+/// here, beside the runner's own work.
 pub(super) async fn read_ahead(
     journal: SharedJournal,
     read: ReadPartition,
     decoder: Option<Arc<dyn DecodeAhead>>,
+    done: Option<Batch>,
 ) -> Option<Ahead> {
+    drop(done);
     let page = journal.read_partition(read).await.ok()?;
     let decoded = match decoder {
         Some(decoder) if !page.events.is_empty() => Some(decoder.decode(&page.events).await),

@@ -44,6 +44,8 @@ struct Following {
     scanned: Vec<Mark>,
     /// By partition, what was read while the batch before it was written.
     read_ahead: Vec<Option<Ahead>>,
+    /// The batch before: dropped where it costs the next one no time.
+    done: Option<Batch>,
     /// When `scanned` has to be stored.
     due: Option<Instant>,
     types: Vec<String>,
@@ -82,7 +84,8 @@ impl Runner {
         });
         let read_ahead = scanned.iter().map(|_| None).collect();
         let (types, pace) = (self.projection.types(), Pace::new(&self.settings));
-        let mut following = Following { stored, scanned, read_ahead, due: None, types, pace };
+        let mut following =
+            Following { stored, scanned, read_ahead, done: None, due: None, types, pace };
         loop {
             let mut at_heads = true;
             for index in 0..following.scanned.len() {
@@ -113,8 +116,8 @@ impl Runner {
         if events.is_empty() && unsaved < self.settings.unsaved_events_max {
             following.scanned[index] = scanned;
             if unsaved > 0 {
-                let due = Instant::now() + self.settings.unsaved_time_max;
-                following.due.get_or_insert(due);
+                let due = Instant::now().checked_add(self.settings.unsaved_time_max);
+                following.due = following.due.or(due);
             }
             self.status.send_if_modified(|status| {
                 let before = (status.state, status.seen.mark(scanned.partition));
@@ -134,8 +137,9 @@ impl Runner {
         let mut ahead = JoinSet::new();
         if !at_head {
             let (read, decoder) = (following.page_after(scanned, self), self.projection.decoder());
-            ahead.spawn(read_ahead(self.journal.clone(), read, decoder));
+            ahead.spawn(read_ahead(self.journal.clone(), read, decoder, following.done.take()));
         }
+        following.done = Some(batch.clone());
         self.write(batch, decoded).await?;
         following.read_ahead[index] = match ahead.join_next().await {
             // Read again if it failed, and then told of.

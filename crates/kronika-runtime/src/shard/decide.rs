@@ -78,8 +78,12 @@ impl<A: Aggregate> Shard<A> {
         let took = now.duration_since(mem::replace(&mut self.handled, now));
         if took >= self.common.limits.slow_handler {
             Counters::add(&self.common.counters.slow_handlers, 1);
-            let command = work.request().command.unwrap_or("read");
-            tracing::warn!(stream = %resident.stream, command, ?took, "slow handler");
+            let second = std::time::Duration::from_secs(1);
+            if self.named_slow.is_none_or(|named| now.duration_since(named) >= second) {
+                self.named_slow = Some(now);
+                let command = work.request().command.unwrap_or("read");
+                tracing::warn!(stream = %resident.stream, command, ?took, "slow handler");
+            }
         }
         match decided {
             Decided::Record { events, .. } if events.is_empty() && key.is_none() => {

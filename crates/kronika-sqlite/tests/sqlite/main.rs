@@ -5,6 +5,7 @@ mod common;
 mod failures;
 mod following;
 mod handlers;
+mod kills;
 mod opening;
 #[cfg(feature = "planted-faults")]
 mod planted;
