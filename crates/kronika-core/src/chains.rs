@@ -41,6 +41,9 @@ impl Chains {
     /// The stream's append of this loading failed.
     pub fn broke(&mut self, stream: &StreamId, loading: Loading) {
         self.highest = self.highest.max(loading);
+        if self.floor.is_some_and(|floor| loading <= floor) {
+            return;
+        }
         if self.broken.len() >= Self::STREAMS_MAX {
             self.broken.clear();
             self.floor = Some(self.highest);

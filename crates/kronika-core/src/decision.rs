@@ -4,6 +4,7 @@ use crate::{
     aggregate::{Aggregate, Handle},
     codec::encode_json,
     command::Command,
+    event::Event,
     ids::{Timestamp, Version},
 };
 
@@ -93,6 +94,17 @@ pub struct Timer {
     pub command: std::borrow::Cow<'static, str>,
     /// The command's body as JSON.
     pub body: Vec<u8>,
+}
+
+impl<A: Aggregate, R> std::fmt::Debug for Decision<A, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let events = match &self.events {
+            Events::One(event) => std::slice::from_ref(event),
+            Events::Many(events) => events,
+        };
+        let kinds: Vec<_> = events.iter().map(|event| event.kind().name).collect();
+        f.debug_struct("Decision").field("events", &kinds).field("timers", &self.timers).finish()
+    }
 }
 
 impl<A: Aggregate, R: 'static> Decision<A, R> {

@@ -37,7 +37,7 @@ pub struct Capabilities {
 ///   epoch was claimed for its slice (`Fenced`), or if an append of the same or a newer loading of the
 ///   stream failed before it (`Predecessor`, see [`crate::Chains`]): over groups too.
 /// * **Order of calls.** A group takes its place when `append` is called, not when its future is first
-///   polled; dropping the future withdraws nothing. Groups may be in flight side by side; appends of one
+///   polled, and makes progress without being polled; dropping the future withdraws nothing. Groups may be in flight side by side; appends of one
 ///   stream keep the order of the calls. Appends of different streams succeed or fail apart.
 /// * **Nothing is guessed.** `UnknownOutcome` only where the append may have been recorded. After
 ///   [`Journal::claim`] returned, no append under an older epoch can still be recorded.
@@ -51,7 +51,8 @@ pub trait Journal: Send + Sync + 'static {
     /// Records a group of appends, with a result for each, in their order.
     fn append(&self, group: Vec<Append>) -> impl Future<Output = Vec<Appended>> + Send + use<Self>;
 
-    /// Raises the epoch of the slices. With `held`, only while each of them is still at that epoch; without,
+    /// Raises the epoch of the slices. `Unavailable` means that nothing was changed; `Fenced`, that appends under
+    /// `held` have become impossible. With `held`, only while each of them is still at that epoch; without,
     /// only where the lease is free or over. Returns when every append under an older epoch is recorded or has
     /// become impossible.
     fn claim(

@@ -7,13 +7,17 @@ use crate::{
     request::{CommandOptions, ExpectedVersion, Withdrawal, fingerprint, is_idempotency_key},
     shard::{Common, Mail, Shard},
     stats::Stats,
-    work::{Answer, Look, Request, Sent, Work},
+    work::{Answer, Look, Request, Sent, Work, panic_message},
 };
+use futures_util::FutureExt;
 use kronika_core::{
     Aggregate, Command, Handle, Outcome, SLICES, Slice, StreamId, Token, Version, canonical_json,
     check_id,
 };
-use std::{fmt, fmt::Write, future::IntoFuture, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt, fmt::Write, future::IntoFuture, panic::AssertUnwindSafe, pin::Pin, sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -51,11 +55,13 @@ pub(crate) struct Running<A: Aggregate> {
 
 impl<A: Aggregate> Running<A> {
     /// No new commands; ends when everything that was taken is answered.
-    pub async fn stop(self) {
+    pub fn stop(self) -> impl Future<Output = ()> + Send {
         drop(self.senders);
-        for shard in self.loops {
-            if let Err(error) = shard.await {
-                tracing::error!(aggregate = A::TYPE, %error, "a shard ended by a panic");
+        async move {
+            for shard in self.loops {
+                if let Err(error) = shard.await {
+                    tracing::error!(aggregate = A::TYPE, %error, "a shard did not end by itself");
+                }
             }
         }
     }
@@ -67,7 +73,13 @@ impl<A: Aggregate> Aggregates<A> {
         let (mut senders, mut loops) = (Vec::new(), Vec::new());
         for _ in 0..common.limits.shards.clamp(1, usize::from(SLICES)) {
             let (sender, mailbox) = mpsc::channel(common.limits.mailbox_commands.max(1));
-            loops.push(tokio::spawn(Shard::new(common.clone(), mailbox).run()));
+            let (shard, common) = (Shard::new(common.clone(), mailbox), common.clone());
+            loops.push(tokio::spawn(async move {
+                if let Err(panic) = AssertUnwindSafe(shard.run()).catch_unwind().await {
+                    let said = panic_message(&*panic);
+                    common.ownership.fail(&format!("a shard of {} panicked: {said}", A::TYPE));
+                }
+            }));
             senders.push(sender);
         }
         let shards = senders.iter().map(mpsc::Sender::downgrade).collect();
@@ -215,13 +227,14 @@ impl<A: Handle<C>, C: Command> SendCommand<A, C> {
         self
     }
     /// Refused unless the aggregate has this version.
-    pub fn expected_version(mut self, expected: ExpectedVersion) -> Self {
-        self.options.expected_version = Some(expected);
+    pub fn expected_version(mut self, expected: impl Into<ExpectedVersion>) -> Self {
+        self.options.expected_version = Some(expected.into());
         self
     }
     /// Time from now in which it is decided and answered.
     pub fn within(mut self, time: Duration) -> Self {
-        self.options.deadline = Some(Instant::now() + time);
+        // Beyond what the clock can tell there is no deadline.
+        self.options.deadline = Instant::now().checked_add(time);
         self
     }
     /// Who sends it, as authentication named them.
@@ -252,13 +265,20 @@ impl<A: Handle<C>, C: Command> SendCommand<A, C> {
         let answer = move |answer| {
             let _ = sender.send(answer); // the caller may have gone
         };
-        let (work, withdrawal, deadline) = sent(command, options, answer)?;
+        let (work, patience) = sent(command, options, answer)?;
         to.deliver(id, work)?;
-        wait(receiver, withdrawal, deadline).await
+        wait(receiver, patience).await
     }
 }
 
-type Prepared<A> = (Box<dyn Work<A>>, Option<Withdrawal>, Option<Instant>);
+type Prepared<A> = (Box<dyn Work<A>>, Patience);
+
+/// How long a caller waits for its answer.
+pub(crate) struct Patience {
+    withdrawal: Option<Withdrawal>,
+    deadline: Option<Instant>,
+    keyed: bool,
+}
 
 /// A work from a typed command and its options; refuses what can be refused without the aggregate.
 pub(crate) fn sent<A: Handle<C>, C: Command, R>(
@@ -278,16 +298,17 @@ pub(crate) fn sent<A: Handle<C>, C: Command, R>(
     let deadline = options.deadline;
     let mut request = Request::new(Some(C::NAME), options);
     request.withdrawal = deadline.map(|_| Withdrawal::default());
-    let withdrawal = request.withdrawal.clone();
-    Ok((Box::new(Sent { command, request, decided: None, answer }), withdrawal, deadline))
+    let (withdrawal, keyed) = (request.withdrawal.clone(), request.key.is_some());
+    let patience = Patience { withdrawal, deadline, keyed };
+    Ok((Box::new(Sent { command, request, decided: None, answer }), patience))
 }
 
 /// The answer, or what the deadline makes of it: a command that was decided can no longer be withdrawn.
 pub(crate) async fn wait<R, E>(
     receiver: oneshot::Receiver<Answer<R, E>>,
-    withdrawal: Option<Withdrawal>,
-    deadline: Option<Instant>,
+    patience: Patience,
 ) -> Answer<R, E> {
+    let Patience { withdrawal, deadline, keyed } = patience;
     // A shard that is gone without an answer has panicked: what it decided may be recorded.
     let gone = || Err(CommandError::UnknownOutcome);
     let (Some(withdrawal), Some(deadline)) = (withdrawal, deadline) else {
@@ -295,7 +316,8 @@ pub(crate) async fn wait<R, E>(
     };
     match tokio::time::timeout_at(deadline, receiver).await {
         Ok(answer) => answer.unwrap_or_else(|_| gone()),
-        Err(_) if withdrawal.withdraw() => Err(CommandError::DeadlinePassed),
+        // By this sending nothing will be recorded; but by an earlier one with its key something may be.
+        Err(_) if withdrawal.withdraw() && !keyed => Err(CommandError::DeadlinePassed),
         Err(_) => Err(CommandError::UnknownOutcome),
     }
 }

@@ -18,12 +18,16 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// A running service: hands out what its parts are spoken to by. Cheap to clone.
+///
+/// The service ends with its last clone: commands sent after that are refused as stopping. End it with
+/// [`Kronika::stop`], so that what was taken is answered.
 #[derive(Clone)]
+#[must_use = "the service ends when this is dropped"]
 pub struct Kronika {
     inner: Arc<Inner>,
 }
@@ -35,7 +39,7 @@ struct Inner {
     typed: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     erased: Vec<Arc<dyn DynAggregates>>,
     projections: Arc<Projections>,
-    stops: Mutex<Vec<Stop>>,
+    stops: tokio::sync::Mutex<Vec<Stop>>,
 }
 
 /// Where a service keeps its events and its read models: one line of the builder.
@@ -78,6 +82,9 @@ pub enum StartError {
     /// The builder was given no store.
     #[error("no store was named: call `store` with one before `start`")]
     NoStore,
+    /// A limit of zero would let nothing through.
+    #[error("the limit {0} is zero; it is at least 1")]
+    Limit(&'static str),
     /// A projection cannot be registered.
     #[error(transparent)]
     Projection(#[from] RegistrationError),
@@ -135,11 +142,13 @@ impl Kronika {
         Token::new(self.inner.journal.incarnation())
     }
 
-    /// Takes no new commands, answers what was taken, and ends. A second call does nothing.
+    /// Takes no new commands, answers what was taken, and ends. A second call waits for the first.
     pub async fn stop(&self) {
-        let stops = std::mem::take(&mut *self.inner.stops.lock().expect("nothing panics under it"));
-        for stop in stops {
-            stop().await;
+        let mut stops = self.inner.stops.lock().await;
+        // All of them refuse new commands before the first is waited for.
+        let ends: Vec<_> = std::mem::take(&mut *stops).into_iter().map(|stop| stop()).collect();
+        for end in ends {
+            end.await;
         }
         self.inner.projections.stop().await;
     }
@@ -222,6 +231,9 @@ impl Builder {
                 return Err(StartError::Registration(twice));
             }
         }
+        if let Some(limit) = limits.refusal() {
+            return Err(StartError::Limit(limit));
+        }
         let ownership = Ownership::claim(journal.clone()).await?;
         let (mut typed, mut erased, mut stops) = (HashMap::new(), Vec::new(), Vec::new());
         for (_, start) in aggregates {
@@ -232,6 +244,7 @@ impl Builder {
                 limits: limits.clone(),
                 counters: Counters::default(),
                 records_bodies: false,
+                recoveries: Semaphore::new(limits.loadings),
             });
             typed.insert(started.key, started.typed);
             erased.push(started.erased);
@@ -244,7 +257,9 @@ impl Builder {
             projection_settings,
             environment,
         )?;
-        let (projections, stops) = (Arc::new(projections), Mutex::new(stops));
+        // A query that comes first finds its tables.
+        projections.begun().await;
+        let (projections, stops) = (Arc::new(projections), tokio::sync::Mutex::new(stops));
         let inner = Inner { journal, ownership, typed, erased, projections, stops };
         Ok(Kronika { inner: Arc::new(inner) })
     }

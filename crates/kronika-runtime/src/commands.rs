@@ -4,7 +4,7 @@ use crate::{
     aggregates::{Aggregates, Running, sent, wait},
     error::CommandError,
     receipt::Receipt,
-    request::{CommandOptions, ExpectedVersion},
+    request::CommandOptions,
     shard::Common,
     stats::Stats,
     work::Answer,
@@ -27,6 +27,14 @@ pub struct EncodedRejection {
     /// What it says of itself.
     pub message: String,
 }
+
+impl std::fmt::Display for EncodedRejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for EncodedRejection {}
 
 /// What came of a command by name: the reply as JSON.
 pub type EncodedAnswer = Result<Receipt<Vec<u8>>, CommandError<EncodedRejection>>;
@@ -139,7 +147,7 @@ pub trait DynAggregates: Send + Sync + 'static {
     fn creating(&self) -> Option<&'static str>;
     /// An id for a new aggregate from 128 bits, as text; `None` without a creating command.
     fn make_id(&self, seed: u128) -> Option<String>;
-    /// JSON schema of the state, where the aggregate has one: any JSON.
+    /// What its shards have counted since the start.
     fn stats(&self) -> Stats;
     /// Sends a command by name. Its body is JSON; empty for a command without fields.
     fn send(
@@ -251,27 +259,33 @@ fn send_encoded<A: Handle<C>, C: Command>(
         }
         let (sender, receiver) = oneshot::channel();
         let answer = move |answer: Answer<A::Reply, A::Rejection>| {
-            let _ = sender.send(encode(answer)); // the caller may have gone
+            let _ = sender.send(answer); // the caller may have gone
         };
-        let (work, withdrawal, deadline) =
-            sent::<A, C, EncodedRejection>(command, options, answer)?;
+        let (work, patience) = sent::<A, C, EncodedRejection>(command, options, answer)?;
         aggregates.deliver(id, work)?;
-        Ok((receiver, withdrawal, deadline))
+        Ok((receiver, patience))
     });
     Box::pin(async move {
-        let (receiver, withdrawal, deadline) = prepared?;
-        wait(receiver, withdrawal, deadline).await
+        let (receiver, patience) = prepared?;
+        // Encoded by the caller's task: what cannot be encoded costs nobody else anything.
+        encode(wait(receiver, patience).await)
     })
 }
 
 fn encode<R: Shape, E: Rejection>(answer: Answer<R, E>) -> EncodedAnswer {
     match answer {
-        Ok(receipt) => Ok(receipt.map(|reply| json(&reply))),
-        Err(error) => Err(error.map(|rejection| EncodedRejection {
-            json: json(&rejection),
-            kind: rejection.kind(),
-            message: rejection.to_string(),
-        })),
+        Ok(Receipt { reply, version, token, replayed }) => {
+            let mut json = Vec::new();
+            encode_json(&reply, &mut json).map_err(CommandError::UnreadableReply)?;
+            Ok(Receipt { reply: json, version, token, replayed })
+        }
+        Err(CommandError::Rejected(rejection)) => {
+            let (mut json, kind) = (Vec::new(), rejection.kind());
+            encode_json(&rejection, &mut json).map_err(CommandError::UnreadableReply)?;
+            let message = rejection.to_string();
+            Err(CommandError::Rejected(EncodedRejection { json, kind, message }))
+        }
+        Err(other) => Err(other.map(|_| unreachable!("a rejection is handled above"))),
     }
 }
 
@@ -280,12 +294,5 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
     match encode_json(value, &mut bytes) {
         Ok(()) => bytes,
         Err(error) => panic!("{error}"),
-    }
-}
-
-/// What a client expects of the version, over any wire.
-impl From<Version> for ExpectedVersion {
-    fn from(version: Version) -> Self {
-        Self::Exactly(version)
     }
 }

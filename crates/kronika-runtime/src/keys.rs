@@ -17,7 +17,7 @@ pub(crate) struct KeyMemory {
 /// What is remembered of a key.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub(crate) enum Remembered {
-    Recorded,
+    Recorded(AppendId),
     New,
     /// Only the journal can tell.
     Forgotten,
@@ -29,10 +29,10 @@ impl KeyMemory {
     }
 
     pub fn look_up(&self, key: u128) -> Remembered {
-        match (self.recorded.contains_key(&key), self.complete) {
-            (true, _) => Remembered::Recorded,
-            (false, true) => Remembered::New,
-            (false, false) => Remembered::Forgotten,
+        match (self.recorded.get(&key), self.complete) {
+            (Some(id), _) => Remembered::Recorded(*id),
+            (None, true) => Remembered::New,
+            (None, false) => Remembered::Forgotten,
         }
     }
 

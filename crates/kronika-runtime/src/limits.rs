@@ -60,3 +60,19 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// The first limit that would let nothing through.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        let limits = [
+            ("shards", self.shards),
+            ("mailbox_commands", self.mailbox_commands),
+            ("pending_commands", self.pending_commands),
+            ("in_flight_appends", self.in_flight_appends),
+            ("in_flight_bytes", self.in_flight_bytes),
+            ("loadings", self.loadings),
+            ("decisions", self.decisions as usize),
+        ];
+        limits.into_iter().find(|(_, limit)| *limit == 0).map(|(name, _)| name)
+    }
+}

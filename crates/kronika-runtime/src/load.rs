@@ -7,8 +7,8 @@ use crate::{
     work::panic_message,
 };
 use kronika_core::{
-    Aggregate, DynJournal, Event, Mark, ReadError, ReadStream, RecordedAppend, RecordedEvent,
-    StreamCursor, StreamId, Version,
+    Aggregate, CodecError, DynJournal, Event, Mark, ReadError, ReadStream, RecordedAppend,
+    RecordedEvent, StreamCursor, StreamId, Version,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -51,15 +51,17 @@ impl<A: Aggregate> Loaded<A> {
 
     fn apply(&mut self, event: &RecordedEvent) -> Result<(), Failure> {
         let refuse = |reason| Err(not_loadable(event.stream(), event.version, reason));
-        let decoded = match A::Event::decode(&event.name, event.schema, &event.body) {
-            Ok(decoded) => decoded,
-            Err(error) => return refuse(format!("event {}: {error}", event.name)),
-        };
-        match catch_unwind(AssertUnwindSafe(|| self.state.apply(&decoded))) {
-            Ok(()) => Ok(()),
+        let applied = catch_unwind(AssertUnwindSafe(|| {
+            let decoded = A::Event::decode(&event.name, event.schema, &event.body)?;
+            self.state.apply(&decoded);
+            Ok::<(), CodecError>(())
+        }));
+        match applied {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => refuse(format!("event {}: {error}", event.name)),
             Err(panic) => {
                 let said = panic_message(&*panic);
-                refuse(format!("`apply` panicked on event {}: {said}", event.name))
+                refuse(format!("decoding or applying event {} panicked: {said}", event.name))
             }
         }
     }

@@ -4,7 +4,7 @@ use kronika_core::{
     ClaimError, Epoch, Lease, Ownership as Claimed, SharedJournal, Slice, SliceRange,
 };
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use tokio::sync::{Mutex, watch};
@@ -16,7 +16,7 @@ pub(crate) struct Ownership {
     /// Highest epoch under which an append is still in doubt, since a fence could not be put up; 0 is none.
     doubtful: AtomicU64,
     lost: AtomicBool,
-    failed: AtomicBool,
+    failed: OnceLock<String>,
     lease: std::sync::Mutex<Lease>,
     /// One claim at a time.
     claiming: Mutex<()>,
@@ -52,7 +52,7 @@ impl Ownership {
             epoch: AtomicU64::new(epoch.get()),
             doubtful: AtomicU64::new(0),
             lost: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
+            failed: OnceLock::new(),
             lease: std::sync::Mutex::new(lease),
             claiming: Mutex::new(()),
             standing: watch::channel(Standing::Owner).0,
@@ -65,6 +65,11 @@ impl Ownership {
 
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
+    }
+
+    /// Why nothing more is acknowledged, once the journal has failed.
+    pub fn failure(&self) -> Option<String> {
+        self.failed.get().cloned()
     }
 
     pub fn standing(&self) -> watch::Receiver<Standing> {
@@ -82,14 +87,17 @@ impl Ownership {
 
     /// Whether the journal still has this process as the owner of the slice.
     pub async fn prove(&self, slice: Slice) -> Result<bool, String> {
-        match self.journal.epoch(slice).await {
-            Ok(epoch) if epoch <= self.epoch() => Ok(true),
-            Ok(_) => {
-                self.lose();
-                Ok(false)
-            }
-            Err(error) => Err(error.to_string()),
+        let read = || async { self.journal.epoch(slice).await.map_err(|error| error.to_string()) };
+        if read().await? <= self.epoch() {
+            return Ok(!self.is_lost());
         }
+        // A claim of ours may be on its way back: the journal has it before we know.
+        let _one_at_a_time = self.claiming.lock().await;
+        if read().await? <= self.epoch() {
+            return Ok(!self.is_lost());
+        }
+        self.lose();
+        Ok(false)
     }
 
     /// Sees to it that no append under `held` or an older epoch can still be recorded, and that this process
@@ -146,7 +154,7 @@ impl Ownership {
 
     /// The journal said that it has failed.
     pub fn fail(&self, why: &str) {
-        if !self.failed.swap(true, Ordering::AcqRel) {
+        if self.failed.set(why.to_owned()).is_ok() {
             tracing::error!(why, "the journal has failed; nothing more is acknowledged");
             self.standing.send_replace(Standing::Failed(why.to_owned()));
         }

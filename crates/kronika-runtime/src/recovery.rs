@@ -33,6 +33,13 @@ pub(crate) struct Recovery<A> {
     pub then: Result<Loaded<A>, Failure>,
 }
 
+impl<A> Recovery<A> {
+    /// Nothing is known, and the rest is told this.
+    pub fn unknown(failure: Failure) -> Self {
+        Self { recorded: HashMap::new(), certain: false, then: Err(failure) }
+    }
+}
+
 /// What the way back begins from.
 pub(crate) struct Broken {
     pub stream: StreamId,

@@ -46,6 +46,12 @@ impl ExpectedVersion {
     }
 }
 
+impl From<Version> for ExpectedVersion {
+    fn from(version: Version) -> Self {
+        Self::Exactly(version)
+    }
+}
+
 /// Hash of a command's name and the bytes of its body.
 pub fn fingerprint(command: &str, body: &[u8]) -> u128 {
     let mut bytes = Vec::with_capacity(command.len() + 1 + body.len());

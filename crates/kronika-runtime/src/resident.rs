@@ -8,6 +8,7 @@ use kronika_core::{
 };
 use std::{
     collections::{HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
 };
 use tokio::time::Instant;
@@ -74,6 +75,10 @@ pub(crate) struct Resident<A: Aggregate> {
     pub backlog: Works<A>,
     /// Keyed commands that are pending, each with those that came again meanwhile.
     pub twins: HashMap<u128, Works<A>, foldhash::fast::RandomState>,
+    /// How many those are.
+    pub twins_waiting: usize,
+    /// Bytes of events since the weight was estimated.
+    pub unweighed: usize,
     /// A command whose panic spoiled the state.
     pub spoiled: Option<Box<dyn Work<A>>>,
     pub keys: KeyMemory,
@@ -108,6 +113,8 @@ impl<A: Aggregate> Resident<A> {
             in_flight: 0,
             backlog: VecDeque::new(),
             twins: HashMap::default(),
+            twins_waiting: 0,
+            unweighed: 0,
             spoiled: None,
             keys: KeyMemory::new(),
             weight: RESIDENT_BYTES,
@@ -201,17 +208,23 @@ impl<A: Aggregate> Resident<A> {
 
     /// Commands that are undecided or unanswered.
     pub fn waiting(&self) -> usize {
-        self.pending.len() + self.backlog.len()
+        self.pending.len() + self.backlog.len() + self.twins_waiting
     }
 
-    /// Estimates the weight anew where the state has grown by a quarter; gives the change in bytes.
+    /// Estimates the weight anew where the state may have grown by a quarter; gives the change in bytes.
     pub fn weigh(&mut self) -> isize {
-        if self.version < self.weigh_at {
+        if self.version < self.weigh_at && self.unweighed < (self.weight / 4).max(4096) {
             return 0;
         }
         self.weigh_at = self.version.plus(64 + self.version.get() / 4);
-        let state = self.state.weight_bytes().unwrap_or_else(|| encoded_bytes(&self.state));
-        let weight = RESIDENT_BYTES + self.stream.name().len() + state;
+        self.unweighed = 0;
+        // The user's code: a panic in it leaves the estimate as it was.
+        let weighed = catch_unwind(AssertUnwindSafe(|| {
+            self.state.weight_bytes().unwrap_or_else(|| encoded_bytes(&self.state))
+        }));
+        let Ok(state) = weighed else { return 0 };
+        let beside = RESIDENT_BYTES + self.stream.name().len();
+        let weight = beside.saturating_add(state).min(isize::MAX as usize / 2);
         let change = weight as isize - self.weight as isize;
         self.weight = weight;
         change

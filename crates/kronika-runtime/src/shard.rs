@@ -21,17 +21,19 @@ use crate::{
     residency::Frequency,
     resident::{Phase, Released, Resident},
     stats::Counters,
-    work::Work,
+    work::{Work, panic_message},
 };
+use futures_util::FutureExt;
 use keyed::Found;
 use kronika_core::{
     Aggregate, Append, AppendError, Appended, BoxFuture, Epoch, Incarnation, SharedJournal,
     StreamId, Timestamp, Token, Version,
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     hash::BuildHasher,
     mem,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -40,7 +42,7 @@ use std::{
 };
 use tally::Tally;
 use tokio::{
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, Interval, MissedTickBehavior},
 };
 
@@ -66,6 +68,8 @@ pub(crate) struct Common {
     pub counters: Counters,
     /// Whether command bodies are recorded.
     pub records_bodies: bool,
+    /// Ways back under way at a time.
+    pub recoveries: Semaphore,
 }
 
 /// A group on its way to the journal.
@@ -113,6 +117,10 @@ pub(crate) struct Shard<A: Aggregate> {
     sweep: Interval,
     sweep_at: usize,
     tally: Tally,
+    /// Commands that were taken and wait undecided: in backlogs and as twins.
+    waiting: usize,
+    /// Places for tasks that answer a command by themselves: repeats, questions, proofs.
+    tasks: Arc<Semaphore>,
     /// Residents and bytes that the shared counters know of.
     published: (usize, usize),
     closing: bool,
@@ -120,6 +128,8 @@ pub(crate) struct Shard<A: Aggregate> {
 
 /// Commands taken from the mailbox in one turn.
 const TURN: usize = 512;
+/// Tasks that answer a command by themselves, at a time.
+const TASKS: usize = 1024;
 /// How often a turn lets other tasks run to gather more commands, while the journal is idle.
 const GATHERINGS: usize = 4;
 
@@ -155,6 +165,8 @@ impl<A: Aggregate> Shard<A> {
             sweep,
             sweep_at: 0,
             tally: Tally::default(),
+            waiting: 0,
+            tasks: Arc::new(Semaphore::new(TASKS)),
             published: (0, 0),
             closing: false,
             common,
@@ -183,6 +195,7 @@ impl<A: Aggregate> Shard<A> {
                     self.take(&mut mail);
                     self.gather(&mut mail).await;
                 }
+                _ = all_places(&self.tasks), if self.closing && self.tasks.available_permits() < TASKS => {}
                 _ = self.sweep.tick() => self.let_idle_go(),
             }
             self.send();
@@ -193,7 +206,20 @@ impl<A: Aggregate> Shard<A> {
 
     fn is_done(&self) -> bool {
         let busy = |slot: &Option<Box<Resident<A>>>| slot.as_ref().is_some_and(|it| !it.is_idle());
-        self.in_flight.is_empty() && !self.slots.iter().any(busy)
+        let tasks = self.tasks.available_permits() < TASKS;
+        self.in_flight.is_empty() && !tasks && !self.slots.iter().any(busy)
+    }
+
+    /// A place for a task that answers a command by itself.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.tasks.clone().try_acquire_owned().ok()
+    }
+
+    /// Whether so many commands wait, for this aggregate or in all, that no more may.
+    fn is_crowded(&mut self, slot: usize) -> bool {
+        let limits = &self.common.limits;
+        let (pending, all) = (limits.pending_commands, limits.mailbox_commands);
+        self.waiting >= all || self.resident(slot).waiting() >= pending
     }
 
     fn tell_time(&mut self) {
@@ -271,7 +297,13 @@ impl<A: Aggregate> Shard<A> {
                 let settled = common.ownership.settle_doubts().await.map_err(unfenced);
                 let epoch = common.ownership.epoch();
                 let loaded = match settled {
-                    Ok(()) => load::<A>(&*common.journal, &stream, None).await,
+                    Ok(()) => {
+                        let load = AssertUnwindSafe(load::<A>(&*common.journal, &stream, None));
+                        load.catch_unwind().await.unwrap_or_else(|panic| {
+                            let said = panic_message(&*panic);
+                            Err(CommandError::Unavailable(format!("loading panicked: {said}")))
+                        })
+                    }
                     Err(failure) => Err(failure),
                 };
                 // A shard that is gone needs no report.
@@ -289,10 +321,14 @@ impl<A: Aggregate> Shard<A> {
         let resident = self.slots[slot].as_mut().expect("a slot that is spoken of is occupied");
         self.frequency.used(resident.hash);
         resident.used = instant;
-        if resident.waiting() >= limit {
-            self.tally.count(work.settle(Err(overloaded("this aggregate's queue"))));
-        } else if resident.phase != Phase::Live || !resident.backlog.is_empty() {
-            resident.backlog.push_back(work);
+        let waits = resident.phase != Phase::Live || !resident.backlog.is_empty();
+        if resident.waiting() >= limit
+            || (waits && self.waiting >= self.common.limits.mailbox_commands)
+        {
+            self.tally.count(work.settle(Err(overloaded("the queue of undecided commands"))));
+        } else if waits {
+            self.waiting += 1;
+            self.resident(slot).backlog.push_back(work);
         } else {
             self.decide(slot, work);
         }
@@ -303,6 +339,7 @@ impl<A: Aggregate> Shard<A> {
             && resident.phase == Phase::Live
             && let Some(work) = resident.backlog.pop_front()
         {
+            self.waiting -= 1;
             self.decide(slot, work);
         }
     }
@@ -369,6 +406,9 @@ impl<A: Aggregate> Shard<A> {
 
     /// An answer without an append from an owner whose lease is over needs the epoch to be read.
     fn prove(&mut self, slot: usize, work: Box<dyn Work<A>>, version: Version, token: Token) {
+        let Some(place) = self.place() else {
+            return self.tally.count(work.settle(Err(overloaded("proofs of ownership"))));
+        };
         let (common, slice) = (self.common.clone(), self.resident(slot).stream.slice());
         tokio::spawn(async move {
             let durable = match common.ownership.prove(slice).await {
@@ -377,6 +417,7 @@ impl<A: Aggregate> Shard<A> {
                 Err(why) => Err(CommandError::Unavailable(why)),
             };
             tally::count(&common.counters, work.settle(durable));
+            drop(place);
         });
     }
 
@@ -397,7 +438,7 @@ impl<A: Aggregate> Shard<A> {
                 self.install(slot, loaded, epoch);
                 self.drain_backlog(slot);
             }
-            Err(failure) => self.give_up(slot, &failure),
+            Err(failure) => self.give_up(slot, &failure, &HashSet::new()),
         }
     }
 
@@ -406,6 +447,10 @@ impl<A: Aggregate> Shard<A> {
         self.key_bytes -= resident.keys.bytes();
         self.key_bytes += loaded.keys.bytes();
         resident.install(loaded, epoch);
+        if self.key_bytes > self.common.limits.key_bytes / self.common.limits.shards.max(1) {
+            self.key_bytes -= resident.keys.bytes();
+            resident.keys.forget();
+        }
         self.weigh(slot);
     }
 
@@ -435,4 +480,10 @@ impl<A: Aggregate> Shard<A> {
 async fn results(in_flight: &mut VecDeque<Group>) -> Vec<Appended> {
     let group = in_flight.front_mut().expect("polled only while a group is in flight");
     (&mut group.results).await
+}
+
+/// Waits until no task holds a place any more.
+async fn all_places(tasks: &Semaphore) {
+    // The semaphore is never closed.
+    drop(tasks.acquire_many(TASKS as u32).await);
 }

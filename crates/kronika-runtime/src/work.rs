@@ -33,24 +33,44 @@ pub(crate) struct Request {
     pub append: Option<AppendId>,
     /// How often it was decided.
     pub decisions: u32,
+    /// Whether the command's body is recorded.
+    pub records_body: bool,
 }
 
 impl Request {
     pub fn new(command: Option<&'static str>, options: CommandOptions) -> Self {
         let principal = options.origin.principal.as_deref();
         let key = options.idempotency_key.as_deref().map(|key| key_hash(principal, key));
-        Self { command, options, key, withdrawal: None, append: None, decisions: 0 }
+        Self {
+            command,
+            options,
+            key,
+            withdrawal: None,
+            append: None,
+            decisions: 0,
+            records_body: false,
+        }
     }
 }
 
 /// What became of one decision.
 pub(crate) enum Decided {
     /// To be recorded; without events there is nothing to record but a key.
-    Record { events: Vec<NewEvent>, timers: Vec<Timer> },
+    Record(Record),
     /// An answer that records nothing: a rejection, a panic in `handle`, a read.
     Answer,
     /// The state is not to be trusted: load again, and never decide this one again.
     Spoiled,
+}
+
+/// What an accepted command records.
+pub(crate) struct Record {
+    pub events: Vec<NewEvent>,
+    pub timers: Vec<Timer>,
+    /// The reply as JSON, for a command with an idempotency key.
+    pub reply: Option<Bytes>,
+    /// The command as JSON, where bodies are recorded.
+    pub body: Option<Bytes>,
 }
 
 /// How an answer is counted.
@@ -68,10 +88,6 @@ pub(crate) trait Work<A: Aggregate>: Send {
     fn decide(&mut self, state: &mut A, context: &Context<'_, A>) -> Decided;
     /// Decides by refusing, for what the runtime itself refuses in turn.
     fn refuse(&mut self, failure: Failure);
-    /// The reply as JSON, for a command that was accepted.
-    fn reply_json(&self) -> Bytes;
-    /// The command as JSON.
-    fn command_json(&self) -> Bytes;
     /// Tells the answer that was decided, now that what it saw is durable; or why there is none.
     fn settle(self: Box<Self>, durable: Result<(Version, Token), Failure>) -> Counted;
     /// Tells the receipt that was recorded for an earlier sending.
@@ -100,14 +116,20 @@ where
             Err(panic) => (Err(panicked(C::NAME, &*panic)), Decided::Answer),
             Ok(Err(rejection)) => (Err(CommandError::Rejected(rejection)), Decided::Answer),
             Ok(Ok(decision)) => {
+                let (keyed, bodied) = (self.request.key.is_some(), self.request.records_body);
+                // All of the user's code that a command runs is run in here.
                 let effect = catch_unwind(AssertUnwindSafe(|| {
                     let events = encode_events::<A>(decision.events());
+                    let alone = events.is_empty() && !decision.timers().is_empty();
+                    assert!(!alone, "a timer needs an event beside it, through which it is found");
+                    let body = bodied.then(|| to_json(&self.command));
                     let (timers, reply) = decision.settle(state);
-                    (events, timers, reply)
+                    let reply_json = keyed.then(|| to_json(&reply));
+                    (Record { events, timers, reply: reply_json, body }, reply)
                 }));
                 match effect {
                     Err(panic) => (Err(panicked(C::NAME, &*panic)), Decided::Spoiled),
-                    Ok((events, timers, reply)) => (Ok(reply), Decided::Record { events, timers }),
+                    Ok((record, reply)) => (Ok(reply), Decided::Record(record)),
                 }
             }
         };
@@ -117,17 +139,6 @@ where
 
     fn refuse(&mut self, failure: Failure) {
         self.decided = Some(Err(widen(failure)));
-    }
-
-    fn reply_json(&self) -> Bytes {
-        match &self.decided {
-            Some(Ok(reply)) => to_json(reply),
-            _ => Bytes::new(),
-        }
-    }
-
-    fn command_json(&self) -> Bytes {
-        to_json(&self.command)
     }
 
     fn settle(self: Box<Self>, durable: Result<(Version, Token), Failure>) -> Counted {
@@ -154,9 +165,13 @@ where
             Some(keyed) if Some(keyed.fingerprint) != self.request.options.fingerprint => {
                 Err(CommandError::KeyReused)
             }
-            Some(keyed) => decode_json(&keyed.reply)
-                .map(|reply| Receipt { reply, version: recorded.version(), token, replayed: true })
-                .map_err(CommandError::UnreadableReply),
+            Some(keyed) => match catch_unwind(|| decode_json(&keyed.reply)) {
+                Ok(Ok(reply)) => {
+                    Ok(Receipt { reply, version: recorded.version(), token, replayed: true })
+                }
+                Ok(Err(error)) => Err(CommandError::UnreadableReply(error)),
+                Err(panic) => Err(panicked(C::NAME, &*panic)),
+            },
             None => unreachable!("an append found by its key has a key"),
         };
         let counted = if answer.is_ok() { Counted::Accepted } else { Counted::Failed };
@@ -192,14 +207,6 @@ where
 
     fn refuse(&mut self, failure: Failure) {
         self.seen = Some(Err(failure));
-    }
-
-    fn reply_json(&self) -> Bytes {
-        Bytes::new()
-    }
-
-    fn command_json(&self) -> Bytes {
-        Bytes::new()
     }
 
     fn settle(self: Box<Self>, durable: Result<(Version, Token), Failure>) -> Counted {
@@ -249,13 +256,11 @@ fn encode_events<A: Aggregate>(events: &[A::Event]) -> Vec<NewEvent> {
     encoded
 }
 
+/// Called only where a panic costs one command: what cannot be encoded must not be recorded as something else.
 fn to_json(value: &impl serde::Serialize) -> Bytes {
     let mut bytes = Vec::new();
-    match encode_json(value, &mut bytes) {
-        Ok(()) => bytes.into(),
-        // Commands and replies are shapes; one that cannot be encoded is found by the testkit's round trip.
-        Err(_) => Bytes::from_static(b"null"),
-    }
+    encode_json(value, &mut bytes).unwrap_or_else(|error| panic!("{error}"));
+    bytes.into()
 }
 
 fn panicked<R>(command: &'static str, panic: &(dyn Any + Send)) -> CommandError<R> {

@@ -25,8 +25,8 @@ pub use kronika_core::{
     Incarnation, Journal, Key, Keyed, Kind, Lease, Loading, Mark, Metadata, Never, NewEvent, On,
     Origin, Outcome, Ownership, PartitionId, PartitionPage, Position, Projection, ReadError,
     ReadPartition, ReadStream, RecordedAppend, RecordedEvent, Rejection, RejectionKind, Row,
-    SLICES, Shape, SharedJournal, Slice, SliceRange, StreamCursor, StreamId, StreamIdError,
-    StreamPage, Timer, Timestamp, Token, TokenError, Value, Version, ensure,
+    SLICES, Shape, SharedJournal, SharedReadModelStore, Slice, SliceRange, StreamCursor, StreamId,
+    StreamIdError, StreamPage, Timer, Timestamp, Token, TokenError, Value, Version, ensure,
 };
 #[doc(hidden)]
 pub use kronika_core::{decode_variant, encode_variant};

@@ -111,6 +111,15 @@ impl Projections {
         self.watches.get(name).cloned()
     }
 
+    /// Waits until each projection has its tables and its checkpoint, or has said why not.
+    pub async fn begun(&self) {
+        for watch in self.watches.values() {
+            // An error means that the task is gone, which is no reason to wait.
+            let _ =
+                watch.clone().wait_for(|status| status.state != ProjectionState::Starting).await;
+        }
+    }
+
     /// Finishes the batches in flight and ends all projections. A second call does nothing.
     pub async fn stop(&self) {
         self.stop.send_replace(true);

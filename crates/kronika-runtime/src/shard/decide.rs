@@ -2,36 +2,41 @@
 
 use super::Shard;
 use crate::{
-    error::{CommandError, Failure, overloaded},
+    error::{CommandError, Failure},
     keys::Remembered,
+    request::CommandOptions,
     resident::{Flight, Pending, Phase},
     stats::Counters,
-    work::{Decided, Work},
+    work::{Decided, Record, Work},
 };
-use kronika_core::{
-    Aggregate, Append, AppendId, AppendMore, Context, Keyed, NewEvent, Origin, Timer,
-};
+use bytes::Bytes;
+use kronika_core::{Aggregate, Append, AppendId, AppendMore, Context, Keyed, Origin, Timer};
 use std::mem;
 
 impl<A: Aggregate> Shard<A> {
     /// The order of the checks is promise 5: key, then version, deadline and rules.
     pub(super) fn decide(&mut self, slot: usize, mut work: Box<dyn Work<A>>) {
         let request = work.request();
-        if let Some(key) = request.key
-            && request.decisions == 0
-        {
+        if let Some(key) = request.key {
+            let again = request.decisions > 0;
             let resident = self.slots[slot].as_mut().expect("a slot that is spoken of is occupied");
-            if let Some(twins) = resident.twins.get_mut(&key) {
-                if twins.len() < self.common.limits.pending_commands {
-                    return twins.push_back(work);
-                }
-                let failure = overloaded("the queue of one idempotency key");
-                return self.tally.count(work.settle(Err(failure)));
-            }
             match resident.keys.look_up(key) {
-                Remembered::New => {}
-                Remembered::Recorded => return self.replay(slot, work),
-                Remembered::Forgotten => return self.ask(slot, work),
+                Remembered::Recorded(id) => {
+                    // Decided before, on a state that did not have it: another sending was recorded since.
+                    if again {
+                        self.free_key(slot, key);
+                    }
+                    return self.replay(slot, work, id);
+                }
+                _ if again => {}
+                remembered => {
+                    if resident.twins.contains_key(&key) {
+                        return self.wait_for_twin(slot, key, work);
+                    }
+                    if remembered == Remembered::Forgotten {
+                        return self.ask(slot, work);
+                    }
+                }
             }
         }
         self.decide_new(slot, work);
@@ -42,16 +47,22 @@ impl<A: Aggregate> Shard<A> {
         if self.common.ownership.is_lost() {
             return self.refuse_now(slot, work, CommandError::NotOwner);
         }
+        if let Some(why) = self.common.ownership.failure()
+            && work.request().command.is_some()
+        {
+            return self.refuse_now(slot, work, CommandError::JournalFailed(why));
+        }
         let (now, instant) = (self.now, self.instant);
         let resident = self.slots[slot].as_mut().expect("a slot that is spoken of is occupied");
         let request = work.request();
         if request.decisions == 0 {
             let late = request.options.deadline.is_some_and(|deadline| deadline <= instant);
-            let withdrawn = request.withdrawal.as_ref().is_some_and(|it| !it.decide());
+            let withdrawn = !late && request.withdrawal.as_ref().is_some_and(|it| !it.decide());
             if late || withdrawn {
                 return self.refuse_now(slot, work, CommandError::DeadlinePassed);
             }
         }
+        request.records_body = self.common.records_bodies;
         request.decisions += 1;
         if request.decisions > self.common.limits.decisions {
             let why = format!("not recorded after {} decisions", self.common.limits.decisions);
@@ -86,11 +97,11 @@ impl<A: Aggregate> Shard<A> {
             }
         }
         match decided {
-            Decided::Record { events, .. } if events.is_empty() && key.is_none() => {
+            Decided::Record(record) if record.events.is_empty() && key.is_none() => {
                 resident.push(Pending { work, needs: before, flight: None });
                 self.release(slot);
             }
-            Decided::Record { events, timers } => self.record(slot, work, events, timers),
+            Decided::Record(record) => self.record(slot, work, record),
             #[cfg(feature = "planted-faults")]
             Decided::Answer if self.common.limits.early_rejection => {
                 let token = kronika_core::Token::of(self.incarnation, resident.mark);
@@ -120,14 +131,9 @@ impl<A: Aggregate> Shard<A> {
         }
     }
 
-    pub(super) fn record(
-        &mut self,
-        slot: usize,
-        mut work: Box<dyn Work<A>>,
-        events: Vec<NewEvent>,
-        timers: Vec<Timer>,
-    ) {
-        let more = self.more(&mut work, timers);
+    pub(super) fn record(&mut self, slot: usize, mut work: Box<dyn Work<A>>, record: Record) {
+        let Record { events, timers, reply, body } = record;
+        let more = more(&work.request().options, timers, reply, body);
         let resident = self.slots[slot].as_mut().expect("a slot that is spoken of is occupied");
         let request = work.request();
         let (now, random) = (self.now, &mut self.random);
@@ -146,6 +152,7 @@ impl<A: Aggregate> Shard<A> {
         let needs = resident.version;
         let number = resident.push(Pending { work, needs, flight: Some(Flight::Out(id)) });
         let bytes = append.events.iter().map(|event| event.body.len() + 128).sum::<usize>();
+        resident.unweighed += bytes;
         self.in_flight_appends += 1;
         self.in_flight_bytes += bytes;
         self.outgoing.bytes += bytes;
@@ -153,29 +160,25 @@ impl<A: Aggregate> Shard<A> {
         self.outgoing.appends.push(append);
         self.weigh(slot);
     }
+}
 
-    pub(super) fn more(
-        &self,
-        work: &mut Box<dyn Work<A>>,
-        timers: Vec<Timer>,
-    ) -> Option<Box<AppendMore>> {
-        let bodies = self.common.records_bodies;
-        let options = &work.request().options;
-        let plain = options.idempotency_key.is_none()
-            && options.origin == Origin::default()
-            && timers.is_empty()
-            && !bodies;
-        if plain {
-            return None;
-        }
-        let (key, origin) = (options.idempotency_key.clone(), options.origin.clone());
-        let fingerprint = options.fingerprint;
-        let keyed = key.map(|key| Keyed {
-            key,
-            fingerprint: fingerprint.expect("a keyed command was fingerprinted when it was sent"),
-            reply: work.reply_json(),
-        });
-        let command_body = bodies.then(|| work.command_json());
-        Some(Box::new(AppendMore { command_body, keyed, origin, timers, encryption_key: None }))
+/// What the append carries beside its events; mostly nothing.
+fn more(
+    options: &CommandOptions,
+    timers: Vec<Timer>,
+    reply: Option<Bytes>,
+    command_body: Option<Bytes>,
+) -> Option<Box<AppendMore>> {
+    let CommandOptions { idempotency_key, origin, fingerprint, .. } = options;
+    let plain = reply.is_none() && command_body.is_none() && timers.is_empty();
+    if plain && *origin == Origin::default() {
+        return None;
     }
+    let keyed = reply.zip(idempotency_key.clone()).map(|(reply, key)| Keyed {
+        key,
+        fingerprint: fingerprint.expect("a keyed command was fingerprinted when it was sent"),
+        reply,
+    });
+    let origin = origin.clone();
+    Some(Box::new(AppendMore { command_body, keyed, origin, timers, encryption_key: None }))
 }

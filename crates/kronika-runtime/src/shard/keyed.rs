@@ -5,12 +5,14 @@ use crate::{
     error::{CommandError, overloaded},
     resident::Phase,
     stats::Counters,
-    work::Work,
+    work::{Work, panic_message},
 };
+use futures_util::FutureExt;
 use kronika_core::{
     Aggregate, AppendBy, AppendId, DynJournal, ReadError, ReadStream, RecordedAppend,
     RecordedEvent, StreamCursor, StreamId, Token, Version,
 };
+use std::panic::AssertUnwindSafe;
 
 impl<A: Aggregate> Shard<A> {
     pub(super) fn remember(&mut self, slot: usize, key: u128, id: AppendId) {
@@ -30,14 +32,33 @@ impl<A: Aggregate> Shard<A> {
         let resident = self.resident(slot);
         let twins = resident.twins.remove(&key).unwrap_or_default();
         let again = !twins.is_empty();
+        resident.twins_waiting -= twins.len();
         twins.into_iter().rev().for_each(|twin| resident.backlog.push_front(twin));
         again
     }
 
+    /// A repeat while the first with its key is pending: it waits for the outcome.
+    pub(super) fn wait_for_twin(&mut self, slot: usize, key: u128, work: Box<dyn Work<A>>) {
+        if self.is_crowded(slot) {
+            let failure = overloaded("the queue of one idempotency key");
+            return self.tally.count(work.settle(Err(failure)));
+        }
+        self.waiting += 1;
+        let resident = self.resident(slot);
+        resident.twins_waiting += 1;
+        resident.twins.entry(key).or_default().push_back(work);
+    }
+
     /// Gives the recorded receipt for a repeated key.
-    pub(super) fn replay(&mut self, slot: usize, work: Box<dyn Work<A>>) {
+    pub(super) fn replay(&mut self, slot: usize, work: Box<dyn Work<A>>, id: AppendId) {
+        let Some(place) = self.place() else {
+            return self.tally.count(work.settle(Err(overloaded("repeated commands"))));
+        };
         let (common, stream) = (self.common.clone(), self.resident(slot).stream.clone());
-        tokio::spawn(async move { replay(&common, &stream, work).await });
+        tokio::spawn(async move {
+            replay(&common, &stream, work, id).await;
+            drop(place);
+        });
     }
 
     /// Asks the journal for a key that memory has forgotten; what comes for the aggregate waits.
@@ -47,6 +68,9 @@ impl<A: Aggregate> Shard<A> {
             self.tally.count(work.settle(Err(failure)));
             return;
         }
+        let Some(place) = self.place() else {
+            return self.tally.count(work.settle(Err(overloaded("questions to the journal"))));
+        };
         let by = by_key(&mut work);
         let resident = self.resident(slot);
         resident.phase = Phase::Asking;
@@ -54,8 +78,13 @@ impl<A: Aggregate> Shard<A> {
         let stream = resident.stream.clone();
         let (common, reporter) = (self.common.clone(), self.reporter.clone());
         tokio::spawn(async move {
-            let found = find_by_key(&*common.journal, &stream, by).await;
+            let found = AssertUnwindSafe(find_by_key(&*common.journal, &stream, by));
+            let found = found.catch_unwind().await.unwrap_or_else(|panic| {
+                let said = panic_message(&*panic);
+                Err(ReadError::Unavailable(format!("looking for a key panicked: {said}")))
+            });
             let _ = reporter.send(Report::Asked { slot, work, found });
+            drop(place);
         });
     }
 
@@ -72,7 +101,10 @@ impl<A: Aggregate> Shard<A> {
             }
             Ok(None) if self.resident(slot).phase == Phase::Live => self.decide_new(slot, work),
             // Broken meanwhile: it goes first when the aggregate is loaded again.
-            Ok(None) => self.resident(slot).backlog.push_front(work),
+            Ok(None) => {
+                self.waiting += 1;
+                self.resident(slot).backlog.push_front(work);
+            }
             Err(error) => {
                 let failure = CommandError::Unavailable(error.to_string());
                 self.tally.count(work.settle(Err(failure)));
@@ -123,17 +155,35 @@ async fn find_by_key(journal: &dyn DynJournal, stream: &StreamId, by: AppendBy) 
     Ok(Some((append, token)))
 }
 
-async fn replay<A: Aggregate>(common: &Common, stream: &StreamId, mut work: Box<dyn Work<A>>) {
-    let counted = match find_by_key(&*common.journal, stream, by_key(&mut work)).await {
-        Ok(Some((append, token))) => {
+/// A hit counts only when the append that is read back has the same full key.
+async fn replay<A: Aggregate>(
+    common: &Common,
+    stream: &StreamId,
+    mut work: Box<dyn Work<A>>,
+    id: AppendId,
+) {
+    let options = &work.request().options;
+    let (principal, key) = (options.origin.principal.clone(), options.idempotency_key.clone());
+    let found = AssertUnwindSafe(find_by_key(&*common.journal, stream, AppendBy::Id(id)));
+    let found = found.catch_unwind().await.unwrap_or_else(|panic| {
+        Err(ReadError::Unavailable(format!("reading back panicked: {}", panic_message(&*panic))))
+    });
+    let counted = match found {
+        Ok(Some((append, token))) if has_key(&append, principal.as_deref(), key.as_deref()) => {
             Counters::add(&common.counters.replayed, 1);
             work.replay(&append, token)
         }
-        Ok(None) => {
+        Ok(_) => {
             let why = "the recorded receipt of this idempotency key was not found".to_owned();
             work.settle(Err(CommandError::Unavailable(why)))
         }
         Err(error) => work.settle(Err(CommandError::Unavailable(error.to_string()))),
     };
     tally::count(&common.counters, counted);
+}
+
+fn has_key(append: &RecordedAppend, principal: Option<&str>, key: Option<&str>) -> bool {
+    let more = append.header.more.as_ref();
+    let recorded = more.and_then(|more| more.keyed.as_ref()).map(|keyed| keyed.key.as_str());
+    recorded == key && more.and_then(|more| more.origin.principal.as_deref()) == principal
 }

@@ -7,10 +7,15 @@ use crate::{
     recovery::{Broken, Recovery, recover},
     resident::{Flight, Pending, Phase},
     stats::Counters,
-    work::Work,
+    work::{Work, panic_message},
 };
+use futures_util::FutureExt;
 use kronika_core::{Aggregate, AppendError, AppendId, Epoch, Token};
-use std::{collections::VecDeque, mem};
+use std::{
+    collections::{HashSet, VecDeque},
+    mem,
+    panic::AssertUnwindSafe,
+};
 
 impl<A: Aggregate> Shard<A> {
     /// Begins the way back once every append in flight of the stream has its result.
@@ -32,8 +37,15 @@ impl<A: Aggregate> Shard<A> {
         };
         let (common, reporter) = (self.common.clone(), self.reporter.clone());
         tokio::spawn(async move {
-            let recovery =
-                recover::<A>(&*common.journal, &common.ownership, &common.limits, broken).await;
+            let _permit = common.recoveries.acquire().await; // never closed
+            let held = broken.epoch;
+            let recover = recover::<A>(&*common.journal, &common.ownership, &common.limits, broken);
+            let recovery = AssertUnwindSafe(recover).catch_unwind().await;
+            let recovery = recovery.unwrap_or_else(|panic| {
+                common.ownership.leave_in_doubt(held);
+                let said = panic_message(&*panic);
+                Recovery::unknown(CommandError::Unavailable(format!("recovering panicked: {said}")))
+            });
             // The state was read after the fence, if there was one: nobody else can have written since.
             let epoch = common.ownership.epoch();
             let _ = reporter.send(Report::Recovered { slot, epoch, recovery });
@@ -50,6 +62,8 @@ impl<A: Aggregate> Shard<A> {
         // The last event up to each append, which is the token of one without events.
         let mut last = resident.mark;
         let mut keys = Vec::new();
+        // Keys under which something is, or may be, recorded.
+        let mut unsure = HashSet::new();
         for Pending { mut work, flight, .. } in pending {
             let request = work.request();
             let (key, append) = (request.key, request.append);
@@ -78,6 +92,9 @@ impl<A: Aggregate> Shard<A> {
             };
             match (settled, &then) {
                 (Some(settled), _) => {
+                    if matches!(settled, Ok(_) | Err(CommandError::UnknownOutcome)) {
+                        unsure.extend(key);
+                    }
                     keys.extend(key.map(|key| (key, append.filter(|_| settled.is_ok()))));
                     self.tally.count(work.settle(settled));
                 }
@@ -96,7 +113,7 @@ impl<A: Aggregate> Shard<A> {
         }
         match then {
             Ok(loaded) => self.go_on(slot, epoch, loaded, keys, again),
-            Err(failure) => self.give_up(slot, &failure),
+            Err(failure) => self.give_up(slot, &failure, &unsure),
         }
     }
 
@@ -116,17 +133,28 @@ impl<A: Aggregate> Shard<A> {
             self.free_key(slot, key);
         }
         // First those that were decided before, in their order, then what came meanwhile.
+        self.waiting += again.len();
         let backlog = &mut self.resident(slot).backlog;
         again.into_iter().rev().for_each(|work| backlog.push_front(work));
         self.drain_backlog(slot);
     }
 
     /// The aggregate cannot serve: everything that waits for it is told why, and it is let go.
-    pub(super) fn give_up(&mut self, slot: usize, failure: &Failure) {
+    pub(super) fn give_up(&mut self, slot: usize, failure: &Failure, unsure: &HashSet<u128>) {
         tracing::warn!(stream = %self.resident(slot).stream, %failure, "an aggregate cannot be served");
         let mut resident = self.vacate(slot);
-        let twins = mem::take(&mut resident.twins).into_values().flatten();
-        for work in mem::take(&mut resident.backlog).into_iter().chain(twins) {
+        for (key, twins) in mem::take(&mut resident.twins) {
+            self.waiting -= twins.len();
+            for twin in twins {
+                let told = match unsure.contains(&key) {
+                    true => CommandError::UnknownOutcome,
+                    false => same(failure),
+                };
+                self.tally.count(twin.settle(Err(told)));
+            }
+        }
+        self.waiting -= resident.backlog.len();
+        for work in mem::take(&mut resident.backlog) {
             self.tally.count(work.settle(Err(same(failure))));
         }
     }
