@@ -63,11 +63,15 @@ pub fn ensure<E>(holds: bool, otherwise: E) -> Result<(), E> {
 /// Sorted keys, nulls left out: the form in which a command from Rust is fingerprinted, so that a new
 /// optional field does not make an honest repeat look like another command.
 pub fn canonical_json(value: &impl Serialize) -> Result<Vec<u8>, CodecError> {
-    let mut value =
-        serde_json::to_value(value).map_err(|error| CodecError::Encode(Box::new(error)))?;
-    without_nulls(&mut value);
     let mut bytes = Vec::new();
-    crate::codec::encode_json(&value, &mut bytes)?;
+    match serde_json::to_value(value) {
+        Ok(mut tree) => {
+            without_nulls(&mut tree);
+            crate::codec::encode_json(&tree, &mut bytes)?;
+        }
+        // A number beyond 64 bits has a text but no tree: as it is written, then.
+        Err(_) => crate::codec::encode_json(value, &mut bytes)?,
+    }
     Ok(bytes)
 }
 

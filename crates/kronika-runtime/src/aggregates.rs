@@ -7,7 +7,7 @@ use crate::{
     request::{CommandOptions, ExpectedVersion, Withdrawal, fingerprint, is_idempotency_key},
     shard::{Common, Mail, Shard},
     stats::Stats,
-    work::{Answer, Look, Request, Sent, Work, panic_message},
+    work::{Answer, Look, Request, Sent, Work, panic_message, panicked},
 };
 use futures_util::FutureExt;
 use kronika_core::{
@@ -15,7 +15,12 @@ use kronika_core::{
     check_id,
 };
 use std::{
-    fmt, fmt::Write, future::IntoFuture, panic::AssertUnwindSafe, pin::Pin, sync::Arc,
+    fmt,
+    fmt::Write,
+    future::IntoFuture,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -105,7 +110,8 @@ impl<A: Aggregate> Aggregates<A> {
         SendCommand { to: self.clone(), id: id.clone(), command, options }
     }
 
-    /// What the aggregate holds now, seen through its mailbox: after all commands sent before.
+    /// What the aggregate holds now, seen through its mailbox: after all commands sent before. The closure may
+    /// be called again where the state had to be loaded again.
     pub async fn look<T: Send + 'static>(
         &self,
         id: &A::Id,
@@ -142,7 +148,9 @@ impl<A: Aggregate> Aggregates<A> {
     {
         let Loaded { state, version, .. } = self.history(id, Version::new(u64::MAX)).await?;
         let now = self.inner.common.environment.now();
-        Ok(state.handle(&command, &kronika_core::Context::new(id, version, now)))
+        let context = kronika_core::Context::new(id, version, now);
+        catch_unwind(AssertUnwindSafe(|| state.handle(&command, &context)))
+            .map_err(|panic| panicked(C::NAME, &*panic))
     }
 
     /// What the shards have counted since the start.

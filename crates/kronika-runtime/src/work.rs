@@ -57,8 +57,10 @@ impl Request {
 pub(crate) enum Decided {
     /// To be recorded; without events there is nothing to record but a key.
     Record(Record),
-    /// An answer that records nothing: a rejection, a panic in `handle`, a read.
+    /// An answer that records nothing: a rejection, a read.
     Answer,
+    /// Likewise: a panic in `handle`, which has changed nothing.
+    Panicked,
     /// The state is not to be trusted: load again, and never decide this one again.
     Spoiled,
 }
@@ -113,7 +115,7 @@ where
     fn decide(&mut self, state: &mut A, context: &Context<'_, A>) -> Decided {
         let outcome = catch_unwind(AssertUnwindSafe(|| state.handle(&self.command, context)));
         let (decided, told) = match outcome {
-            Err(panic) => (Err(panicked(C::NAME, &*panic)), Decided::Answer),
+            Err(panic) => (Err(panicked(C::NAME, &*panic)), Decided::Panicked),
             Ok(Err(rejection)) => (Err(CommandError::Rejected(rejection)), Decided::Answer),
             Ok(Ok(decision)) => {
                 let (keyed, bodied) = (self.request.key.is_some(), self.request.records_body);
@@ -263,7 +265,7 @@ fn to_json(value: &impl serde::Serialize) -> Bytes {
     bytes.into()
 }
 
-fn panicked<R>(command: &'static str, panic: &(dyn Any + Send)) -> CommandError<R> {
+pub(crate) fn panicked<R>(command: &'static str, panic: &(dyn Any + Send)) -> CommandError<R> {
     CommandError::Panicked { command, message: panic_message(panic) }
 }
 

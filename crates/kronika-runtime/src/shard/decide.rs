@@ -108,7 +108,10 @@ impl<A: Aggregate> Shard<A> {
                 self.tally.count(work.settle(Ok((before, token))));
                 key.map(|key| self.free_key(slot, key));
             }
-            Decided::Answer => {
+            Decided::Answer | Decided::Panicked => {
+                if matches!(decided, Decided::Panicked) {
+                    Counters::add(&self.common.counters.panics, 1);
+                }
                 resident.push(Pending { work, needs: before, flight: None });
                 self.release(slot);
             }
