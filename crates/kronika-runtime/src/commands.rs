@@ -10,8 +10,8 @@ use crate::{
     work::Answer,
 };
 use kronika_core::{
-    Aggregate, BoxFuture, Command, Handle, Rejection, RejectionKind, Shape, Token, Version,
-    decode_json, encode_json,
+    Aggregate, BoxFuture, CodecError, Command, Handle, Rejection, RejectionKind, Shape, Token,
+    Version, decode_json, encode_json,
 };
 use schemars::{Schema, SchemaGenerator};
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
@@ -253,7 +253,12 @@ fn send_encoded<A: Handle<C>, C: Command>(
 ) -> BoxFuture<'static, EncodedAnswer> {
     // Both an empty body and `{}` are a command without fields.
     let body = if body.is_empty() { b"{}" } else { body };
-    let prepared = decode_json::<C>(body).map_err(CommandError::BadBody).and_then(|command| {
+    let decoded = match body.trim_ascii_start().first() {
+        // Serde reads a struct's fields from a list too; a command's body names them.
+        Some(b'[') => Err(CodecError::shape("a command's body is an object, not a list")),
+        _ => decode_json::<C>(body),
+    };
+    let prepared = decoded.map_err(CommandError::BadBody).and_then(|command| {
         if options.idempotency_key.is_some() && options.fingerprint.is_none() {
             options.fingerprint = Some(crate::request::fingerprint(C::NAME, body));
         }

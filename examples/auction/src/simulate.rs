@@ -3,6 +3,7 @@
 
 use crate::{
     check::Model,
+    output::print,
     progress::Progress,
     service::{READ_MODELS, Running},
     traffic::{Came, Traffic},
@@ -60,18 +61,26 @@ pub async fn run(load: Load, data: Option<&Path>, json: bool) -> Result<(), Stri
     let done = simulate(load, &running).await;
     running.stop().await?;
     let figures = done?;
-    if json {
-        println!("{}", serde_json::to_string(&figures).expect("figures are plain numbers"));
-    } else {
-        let Figures { commands, accepted, refused, events, commands_per_second, .. } = &figures;
-        let Figures { p50_us, p99_us, p999_us, .. } = &figures;
-        println!("{commands} commands: {accepted} accepted, {refused} refused; {events} events");
-        println!(
-            "{commands_per_second:.0} commands/s, p50 {p50_us:.0} µs, p99 {p99_us:.0} µs, p99.9 {p999_us:.0} µs"
-        );
-        println!("the read models equal a fold over the journal");
+    match json {
+        true => print(&serde_json::to_string(&figures).expect("figures are plain numbers")),
+        false => print(&figures),
     }
-    Ok(())
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { commands, accepted, refused, events, commands_per_second, .. } = self;
+        let Self { p50_us, p99_us, p999_us, .. } = self;
+        writeln!(
+            f,
+            "{commands} commands: {accepted} accepted, {refused} refused; {events} events"
+        )?;
+        writeln!(
+            f,
+            "{commands_per_second:.0} commands/s, p50 {p50_us:.0} µs, p99 {p99_us:.0} µs, p99.9 {p999_us:.0} µs"
+        )?;
+        write!(f, "the read models equal a fold over the journal")
+    }
 }
 
 async fn simulate(load: Load, running: &Running) -> Result<Figures, String> {

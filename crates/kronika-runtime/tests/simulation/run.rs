@@ -2,7 +2,7 @@
 
 use crate::callers::{Caller, Door, clock};
 use kronika_core::{Event, NewEvent};
-use kronika_runtime::{Commands, Environment, Kronika, Limits};
+use kronika_runtime::{Commands, Environment, Kronika, Limits, Standing};
 use kronika_testkit::{
     Account, AccountEvent, Deposit, DepositInParts, Evidence, History, MemoryJournal,
     MemorySettings, Operation, Plan, PlantedFault, Violations, Withdraw,
@@ -111,6 +111,13 @@ async fn run_inside(seed: u64, setting: &Setting) -> (History, Evidence) {
         door.change(service.aggregates());
     }
     journal.set_plan(Plan::calm());
+    if !setting.rivals && setting.planted.is_none() {
+        assert_eq!(
+            *service.standing().borrow(),
+            Standing::Owner,
+            "seed {seed}: nobody else claimed"
+        );
+    }
     service.stop().await;
     journal.settled().await;
     (history, Evidence::of_memory(&journal))
