@@ -41,8 +41,8 @@ pub async fn bench(
         // Loads what will be commanded, and lets segments be made ahead.
         run(&service, 256, aggregates, effort.slice).await?;
         for &callers in effort.callers {
-            report
-                .row(&measure(name, &service, &log, &mut raw, callers, aggregates, effort).await?);
+            let row = measure(name, &service, &log, &mut raw, callers, aggregates, effort).await?;
+            report.row(&row)?;
         }
     }
     service.stop().await;

@@ -61,11 +61,18 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // A reader that is gone has read enough.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kronika-bench: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 const FULL: Effort<'static> =
@@ -76,7 +83,7 @@ const QUICK: Effort<'static> =
 async fn commands(effort: Effort<'_>, json: bool) -> Result<(), Box<dyn Error>> {
     // In the working directory: a temporary directory may be in memory, where a sync costs nothing.
     let directory = tempfile::tempdir_in(".")?;
-    commands::bench(directory.path(), effort, Report::new(json)).await
+    commands::bench(directory.path(), effort, Report::new(json)?).await
 }
 
 #[cfg(test)]
@@ -87,6 +94,6 @@ mod tests {
     async fn the_benchmark_of_commands_runs() {
         let effort = Effort { slices: 1, slice: Duration::from_millis(20), callers: &[2] };
         let directory = tempfile::tempdir().unwrap();
-        commands::bench(directory.path(), effort, Report::new(true)).await.unwrap();
+        commands::bench(directory.path(), effort, Report::new(true).unwrap()).await.unwrap();
     }
 }

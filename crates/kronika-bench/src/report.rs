@@ -1,6 +1,7 @@
 //! One row of a benchmark, and its two forms: an object a line for programs, a table for people.
 
 use serde::Serialize;
+use std::io::{self, Write};
 
 /// One figure, its latencies, and what it is held against. The form is frozen; it grows by addition.
 #[derive(Debug, Clone, Serialize)]
@@ -38,21 +39,30 @@ pub struct Report {
 
 impl Report {
     /// Begins; a table gets its head.
-    pub fn new(json: bool) -> Self {
+    pub fn new(json: bool) -> io::Result<Self> {
         if !json {
-            println!(
+            writeln!(
+                io::stdout(),
                 "{:<12} {:>7} {:>14} {:<9} {:>9} {:>9}  against",
-                "bench", "callers", "figure", "unit", "p50 µs", "p99 µs"
-            );
+                "bench",
+                "callers",
+                "figure",
+                "unit",
+                "p50 µs",
+                "p99 µs"
+            )?;
         }
-        Self { json }
+        Ok(Self { json })
     }
 
     /// Prints one row.
-    pub fn row(&self, row: &Row) {
+    ///
+    /// # Errors
+    /// Where standard output cannot be written, say because its reader has gone.
+    pub fn row(&self, row: &Row) -> io::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string(row).expect("a row is plain numbers and text"));
-            return;
+            let json = serde_json::to_string(row).expect("a row is plain numbers and text");
+            return writeln!(io::stdout(), "{json}");
         }
         let number =
             |number: Option<f64>| number.map_or("".into(), |number| format!("{number:.0}"));
@@ -62,7 +72,8 @@ impl Report {
             }
             _ => String::new(),
         };
-        println!(
+        writeln!(
+            io::stdout(),
             "{:<12} {:>7} {:>14.0} {:<9} {:>9} {:>9}  {against}",
             row.bench,
             row.callers,
@@ -70,7 +81,7 @@ impl Report {
             row.unit,
             number(row.p50_us),
             number(row.p99_us)
-        );
+        )
     }
 }
 
