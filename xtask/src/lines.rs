@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// An aggregate with three events, three commands and typed refusals; one more command beside its event.
-const LIMITS: &[(&str, usize)] = &[("account", 78), ("command", 14)];
+const LIMITS: &[(&str, usize)] = &[("account", 78), ("auction", 78), ("command", 14)];
 
 const BEGIN: &str = "// lines: begin ";
 const END: &str = "// lines: end ";
@@ -114,6 +114,6 @@ mod tests {
     #[test]
     fn a_region_without_end_is_an_error_and_one_without_limit_is_not() {
         assert!(messages(&format!("{BEGIN}account\nlet a = 1;\n"))[0].ends_with("has no end"));
-        assert_eq!(messages(&region("auction", 100)), [""; 0]);
+        assert_eq!(messages(&region("bidding", 100)), [""; 0]);
     }
 }

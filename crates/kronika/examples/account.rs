@@ -96,7 +96,7 @@ impl Handle<Withdraw> for Account {
 }
 // lines: end account
 
-// lines: begin account-further-command
+// lines: begin command balance
 #[derive(Command, Serialize, Deserialize, JsonSchema)]
 pub struct Balance {}
 
@@ -109,7 +109,7 @@ impl Handle<Balance> for Account {
         Ok(context.nothing().reply(self.cents))
     }
 }
-// lines: end account-further-command
+// lines: end command balance
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "results are its output")]
 
 mod auction;
+mod bidding;
 mod bids;
 mod check;
 mod money;

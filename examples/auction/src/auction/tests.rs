@@ -25,7 +25,7 @@ fn bidden(bids: &[(&str, u64)]) -> Given<Auction> {
     let mut events = vec![opened(100)];
     auction.apply(&events[0]);
     for (bidder, max) in bids {
-        let (kind, price_cents) = auction.place(&bid(bidder, *max)).expect("it is high enough");
+        let (kind, price_cents) = auction.outcome(&bid(bidder, *max)).expect("it is high enough");
         events.push(placed(&auction, bidder, *max, kind, price_cents.get()));
         auction.apply(&events[events.len() - 1]);
     }
