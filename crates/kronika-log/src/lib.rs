@@ -32,6 +32,8 @@ mod shared;
 #[cfg(feature = "simulation")]
 mod simulated_disk;
 mod stats;
+#[cfg(feature = "simulation")]
+mod stepped;
 mod tail;
 mod window;
 mod write;
@@ -47,3 +49,5 @@ pub use settings::Settings;
 #[cfg(feature = "simulation")]
 pub use simulated_disk::{Fault, FaultKind, SimulatedDisk};
 pub use stats::LogStats;
+#[cfg(feature = "simulation")]
+pub use stepped::{Step, Stepper};

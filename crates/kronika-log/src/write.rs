@@ -178,6 +178,8 @@ pub(crate) struct Handoff {
     state: Mutex<State>,
     offered: Condvar,
     writer: Mutex<Writer>,
+    #[cfg(feature = "simulation")]
+    pub(crate) stepped: crate::stepped::SteppedWrites,
 }
 
 #[derive(Debug)]
@@ -198,7 +200,13 @@ impl Handoff {
         let (writing, unsettled, halted, closed) = (false, 0, false, false);
         let (filling, spare) = (Batch::new(), Vec::new());
         let state = State { filling, spare, writing, unsettled, halted, closed };
-        Self { state: Mutex::new(state), offered: Condvar::new(), writer: Mutex::new(writer) }
+        Self {
+            state: Mutex::new(state),
+            offered: Condvar::new(),
+            writer: Mutex::new(writer),
+            #[cfg(feature = "simulation")]
+            stepped: crate::stepped::SteppedWrites::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -220,7 +228,7 @@ impl Handoff {
     /// at most so many records, writes it on this thread.
     pub(crate) fn offer(&self, records_here_max: u32) -> Option<Done> {
         let mut state = self.state();
-        if state.filling.is_empty() || state.writing || state.halted {
+        if !state.is_offered() {
             return None;
         }
         // Batches are settled in the order in which they were taken, wherever they were written.
@@ -281,7 +289,7 @@ impl Handoff {
     pub(crate) fn run(&self, queue: &Queue) {
         loop {
             let mut state = self.state();
-            while !state.closed && (state.filling.is_empty() || state.writing || state.halted) {
+            while !state.closed && !state.is_offered() {
                 state = self.offered.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             if state.closed {
@@ -289,11 +297,23 @@ impl Handoff {
             }
             let batch = state.take();
             drop(state);
-            let guard = FailOnPanic(self, queue);
-            let done = self.write(batch);
-            std::mem::forget(guard);
-            queue.push_done(done);
+            self.write_taken(batch, queue);
         }
+    }
+
+    /// Takes the batch that is to be written, if there is one.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn try_take(&self) -> Option<Batch> {
+        let mut state = self.state();
+        state.is_offered().then(|| state.take())
+    }
+
+    /// Writes a batch that was taken, and hands it back through the queue.
+    pub(crate) fn write_taken(&self, batch: Batch, queue: &Queue) {
+        let guard = FailOnPanic(self, queue);
+        let done = self.write(batch);
+        std::mem::forget(guard);
+        queue.push_done(done);
     }
 }
 
@@ -312,6 +332,11 @@ impl Drop for FailOnPanic<'_> {
 }
 
 impl State {
+    /// Whether a batch waits that may be written now.
+    fn is_offered(&self) -> bool {
+        !self.filling.is_empty() && !self.writing && !self.halted
+    }
+
     fn take(&mut self) -> Batch {
         self.writing = true;
         self.unsettled += 1;
