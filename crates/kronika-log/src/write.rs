@@ -4,7 +4,7 @@
 //! the pages clean that never reached the disk.
 
 use crate::{
-    batch::Batch,
+    batch::{Batch, Part},
     disk::write_full,
     format::{
         COMMIT_BYTES_MAX, COMMIT_HEADER_BYTES, CommitHeader, FIRST_COMMIT, PublishedHead,
@@ -309,25 +309,33 @@ impl Handoff {
     }
 
     /// Writes a batch that was taken, and hands it back through the queue.
-    pub(crate) fn write_taken(&self, batch: Batch, queue: &Queue) {
-        let guard = FailOnPanic(self, queue);
-        let done = self.write(batch);
+    pub(crate) fn write_taken(&self, mut batch: Batch, queue: &Queue) {
+        let parts = std::mem::take(&mut batch.parts);
+        let mut guard = FailOnPanic { handoff: self, queue, parts };
+        let mut done = self.write(batch);
+        done.batch.parts = std::mem::take(&mut guard.parts);
         std::mem::forget(guard);
         queue.push_done(done);
     }
 }
 
 /// A panic while writing is a failed write: the commit thread is not left waiting, and from then on gives the
-/// answers, which have no records, out itself.
-struct FailOnPanic<'a>(&'a Handoff, &'a Queue);
+/// answers, which have no records, out itself. It keeps the results of the batch, which may be a part of a group.
+struct FailOnPanic<'a> {
+    handoff: &'a Handoff,
+    queue: &'a Queue,
+    parts: Vec<Part>,
+}
 
 impl Drop for FailOnPanic<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.handoff.state();
         (state.writing, state.halted) = (false, true);
         drop(state);
+        let mut batch = Batch::new();
+        batch.parts = std::mem::take(&mut self.parts);
         let reason = "the writing thread panicked".to_owned();
-        self.1.push_done(Done { batch: Batch::new(), result: Err(WriteFault::Failed(reason)) });
+        self.queue.push_done(Done { batch, result: Err(WriteFault::Failed(reason)) });
     }
 }
 
