@@ -256,14 +256,15 @@ impl Model {
 
     /// Takes the epochs as they are found at an opening: claims whose outcome was unknown may be there.
     pub fn epochs_found(&mut self, found: Vec<Epoch>) -> Checked {
-        let most = self.claims.len() as u64;
+        let highest = self.epochs.iter().max().copied().unwrap_or_default().get();
+        let highest = highest + self.claims.len() as u64;
         for (slice, (now, before)) in found.iter().zip(&self.epochs).enumerate() {
-            let covered = self
-                .claims
-                .iter()
-                .any(|claim| (claim.first()..=claim.last()).contains(&(slice as u16)));
-            let highest = self.epochs.iter().max().copied().unwrap_or_default().get() + most;
-            let fits = now == before || (covered && now > before && now.get() <= highest);
+            if now == before {
+                continue;
+            }
+            let covers =
+                |claim: &SliceRange| (claim.first()..=claim.last()).contains(&(slice as u16));
+            let fits = now > before && now.get() <= highest && self.claims.iter().any(covers);
             if !fits {
                 return Err(format!("slice {slice} has epoch {now} after {before}"));
             }
