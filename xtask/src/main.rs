@@ -13,6 +13,7 @@ mod bench;
 mod ci;
 mod lines;
 mod shell;
+mod simulate;
 mod test;
 mod tidy;
 
@@ -26,7 +27,10 @@ usage: cargo xtask TASK
   lines                  how long the marked examples are
   ci [--skip-tests]      formatting, tidy, clippy, documentation, licences, then the tests
   bench NAME [--json] [--quick]
-                         a benchmark, built for release; arguments go to `kronika-bench`";
+                         a benchmark, built for release; arguments go to `kronika-bench`
+  simulate [--seeds N] [--from SEED] [--seed SEED] [--json]
+                         lives of the log on simulated disks, each from its seed, checked against a model
+  kills [--rounds N]     kills a process that appends, 200 times unless said otherwise, and looks what is there";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +42,9 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(ci::Tests::Run),
         ["ci", "--skip-tests"] => ci::run(ci::Tests::Skip),
         ["bench", arguments @ ..] if !arguments.is_empty() => bench::run(arguments),
+        ["simulate", arguments @ ..] => simulate::run(arguments),
+        ["kills"] => simulate::kills("200"),
+        ["kills", "--rounds", rounds] => simulate::kills(rounds),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -120,7 +120,7 @@ fn event(habits: Habits, random: &mut fastrand::Rng) -> NewEvent {
 
 fn body(habits: Habits, random: &mut fastrand::Rng) -> Bytes {
     if habits.large_bytes > 0 && random.u8(..100) == 0 {
-        return Bytes::from(vec![random.u8(b'a'..b'z'); random.usize(..habits.large_bytes)]);
+        return Bytes::from(vec![random.lowercase() as u8; random.usize(..habits.large_bytes)]);
     }
     let length = random.usize(..=habits.body_bytes);
     match random.u8(..8) {
