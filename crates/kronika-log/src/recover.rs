@@ -112,6 +112,7 @@ fn damaged(segment: u32, offset: u64, what: &str) -> OpenError {
 /// A range that a torn write left behind.
 #[derive(Debug, Clone, Copy)]
 struct Torn {
+    segment: u32,
     offset: u64,
     bytes: u64,
 }
@@ -159,10 +160,10 @@ impl<'a> Scan<'a> {
             if self.torn.is_some() || self.active + 1 < number {
                 return Err(damaged(self.active, self.end(self.active), "commits are missing"));
             }
-            self.active = number;
             match verdict {
                 Verdict::End => unreachable!("handled above"),
                 Verdict::Sound(header, check) => {
+                    self.active = number;
                     let commit = self.commit(number, &*file, offset, header)?;
                     offset = commit.end().offset();
                     self.replay.commit(&commit, check).map_err(|malformed| match malformed {
@@ -176,7 +177,8 @@ impl<'a> Scan<'a> {
                     self.last = Some(commit);
                 }
                 Verdict::Torn(bytes) => {
-                    self.torn = Some(Torn { offset, bytes });
+                    // A segment with nothing else in it stays the next one: what comes may not fit into it.
+                    self.torn = Some(Torn { segment: number, offset, bytes });
                     break;
                 }
                 Verdict::Damaged(what) => {
@@ -335,7 +337,14 @@ impl<'a> Scan<'a> {
         let active = self.opened.pop().expect("a log has a segment");
         let failed = failed(self.directory, self.active);
         let last = self.last.take().filter(|last| last.place.segment() == self.active);
-        heal(&*active.file, self.torn, last.as_ref()).map_err(&failed)?;
+        let (torn, torn_next) = match (self.torn, &ready) {
+            (Some(torn), Some(ready)) if torn.segment == ready.header.segment => (None, self.torn),
+            (torn, _) => (torn, None),
+        };
+        if let Some(ready) = &ready {
+            heal(&*ready.file, torn_next, None).map_err(&failed)?;
+        }
+        heal(&*active.file, torn, last.as_ref()).map_err(&failed)?;
         self.infos.truncate(self.active as usize);
         let Replay { number, previous, mark, time, epochs, index, recent, .. } = self.replay;
         let segments = self.infos;

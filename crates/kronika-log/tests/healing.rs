@@ -5,8 +5,8 @@
 mod common;
 
 use common::*;
-use kronika_core::Append;
-use kronika_log::{Fault, FaultKind, Log, Settings, SimulatedDisk};
+use kronika_core::{Append, Journal};
+use kronika_log::{Fault, FaultKind, Log, Settings, SimulatedDisk, Step, Stepper};
 use std::{path::Path, sync::Arc};
 
 fn open(disk: &SimulatedDisk) -> Result<Log, kronika_log::OpenError> {
@@ -67,4 +67,38 @@ fn a_heal_that_was_killed_is_made_durable_by_the_next_opening() {
             drop(open(&disk).unwrap_or_else(|error| panic!("seed {seed}, call {call}: {error}")));
         }
     }
+}
+
+/// The first commit of a segment was torn, and the next one does not fit into that segment: it went into the one after
+/// it, and the empty segment between them was taken for damage at every later opening.
+#[test]
+fn a_segment_whose_first_commit_was_torn_is_not_passed_over() {
+    let settings =
+        Settings { segment_bytes: 8 << 10, first_segment_bytes: 8 << 10, ..Settings::default() };
+    let open = |disk: &SimulatedDisk| {
+        Log::open_stepped(Arc::new(disk.clone()), Path::new("/data/journal"), settings.clone())
+    };
+    let send_stepped = |(log, stepper): &mut (Log, Stepper), name, bytes| {
+        let append = Append { events: vec![event("x".repeat(bytes))], ..append(name, 0, 0) };
+        let answer = log.append(vec![append]);
+        while stepper.step(Step::Commit) {}
+        block_on(answer).pop().unwrap()
+    };
+    let mut torn = 0;
+    for seed in 0..100 {
+        let disk = SimulatedDisk::new(seed);
+        let mut log = open(&disk).unwrap();
+        send_stepped(&mut log, "a", 3500).unwrap();
+        // One sync makes the next segment, the second one is that of its first commit.
+        disk.fail(Fault { kind: FaultKind::Sync, nth: 2, forever: false });
+        assert!(send_stepped(&mut log, "b", 3500).is_err());
+        disk.crash();
+        let mut log = open(&disk).unwrap();
+        torn += usize::from(all_events(&log.0).len() == 1);
+        send_stepped(&mut log, "c", 20_000).unwrap();
+        let events = all_events(&log.0).len();
+        let log = open(&disk).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(all_events(&log.0).len(), events);
+    }
+    assert!(torn > 10, "{torn}");
 }

@@ -46,6 +46,9 @@ impl Life {
         settings::set_clock(&mut random);
         let disk = SimulatedDisk::new(random.u64(..));
         disk.write_short(random.bool());
+        if plan.record {
+            disk.record();
+        }
         let mut settings = settings::settings(&mut random);
         settings.planted_fault = plan.planted;
         let streams = &STREAMS[..random.usize(1..=STREAMS.len())];
@@ -98,6 +101,7 @@ impl Life {
             let mut settings = self.witness.borrow().settings.clone();
             settings.seed = Some(self.random.u64(..));
             self.tally.openings += 1;
+            self.disk.remark(|| format!("== opening, hazard {hazard}"));
             match Log::open_stepped(Arc::new(self.disk.clone()), Path::new(PATH), settings) {
                 Ok((log, stepper)) => {
                     self.disk.heal();
@@ -153,6 +157,7 @@ impl Life {
             8 => Hazard::Full,
             _ => Hazard::Misread,
         };
+        self.disk.remark(|| format!("== open, hazard {hazard:?}"));
         match hazard {
             Hazard::None => {}
             Hazard::Power => self.disk.power_fails_at(self.random.u64(1..70)),
@@ -284,12 +289,14 @@ impl Life {
     }
 
     fn crash(&mut self) {
+        self.disk.remark(|| "== crash".to_owned());
         self.disk.crash();
         self.tally.crashes += 1;
         self.ended();
     }
 
     pub fn kill(&mut self) {
+        self.disk.remark(|| "== kill".to_owned());
         self.disk.restart();
         self.tally.kills += 1;
         self.ended();
