@@ -50,4 +50,4 @@ pub use settings::Settings;
 pub use simulated_disk::{Corruption, Fault, FaultKind, Misread, SimulatedDisk};
 pub use stats::LogStats;
 #[cfg(feature = "simulation")]
-pub use stepped::{Step, Stepper};
+pub use stepped::{Beside, Step, Stepper};

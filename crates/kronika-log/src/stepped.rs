@@ -112,11 +112,35 @@ impl Stepper {
         }
     }
 
+    /// The duties that may go on in the midst of a step of another one.
+    pub fn beside(&self) -> Beside {
+        Beside(Arc::clone(&self.preparation))
+    }
+
     /// Does what waits to be committed, and then nothing more: the log is closed in order.
     pub fn finish(mut self) {
         self.shared.queue.close();
         while self.committer.turn(&mut self.work) {}
         self.committer.drain();
+    }
+}
+
+/// The duties that go on beside a step that is being done: for the watcher of a disk, in the midst of a step.
+pub struct Beside(Arc<Preparation>);
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beside").finish_non_exhaustive()
+    }
+}
+
+impl Beside {
+    /// As [`Stepper::step`]; false also where the duty is in the midst of a step, or waits for the one that is.
+    pub fn step(&self, step: Step) -> bool {
+        match step {
+            Step::Prepare => self.0.step(),
+            Step::Commit | Step::Take | Step::Write => false,
+        }
     }
 }
 
@@ -163,6 +187,8 @@ impl Handoff {
 #[derive(Debug, Default)]
 pub(crate) struct SteppedMaking {
     on: AtomicBool,
+    /// In the midst of a step.
+    busy: AtomicBool,
     making: Mutex<Option<Making>>,
 }
 
@@ -172,11 +198,15 @@ impl SteppedMaking {
         self.on.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn take(&self) -> Option<Making> {
-        self.making.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Begins a step with the segment that is being made, if there is one; none if one goes on already.
+    pub(crate) fn begin(&self) -> Option<Option<Making>> {
+        let busy = self.busy.swap(true, Ordering::Relaxed);
+        (!busy).then(|| self.making.lock().unwrap_or_else(PoisonError::into_inner).take())
     }
 
-    pub(crate) fn keep(&self, making: Making) {
-        *self.making.lock().unwrap_or_else(PoisonError::into_inner) = Some(making);
+    /// Ends a step, with the segment if it is still being made.
+    pub(crate) fn end(&self, making: Option<Making>) {
+        *self.making.lock().unwrap_or_else(PoisonError::into_inner) = making;
+        self.busy.store(false, Ordering::Relaxed);
     }
 }

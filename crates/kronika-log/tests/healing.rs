@@ -6,8 +6,11 @@ mod common;
 
 use common::*;
 use kronika_core::{Append, Journal};
-use kronika_log::{Fault, FaultKind, Log, Settings, SimulatedDisk, Step, Stepper};
-use std::{path::Path, sync::Arc};
+use kronika_log::{Beside, Fault, FaultKind, Log, Settings, SimulatedDisk, Step, Stepper};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 fn open(disk: &SimulatedDisk) -> Result<Log, kronika_log::OpenError> {
     let settings =
@@ -101,4 +104,44 @@ fn a_segment_whose_first_commit_was_torn_is_not_passed_over() {
         assert_eq!(all_events(&log.0).len(), events);
     }
     assert!(torn > 10, "{torn}");
+}
+
+/// A try to make the segment after the next one failed, and the second try did not wait for its turn: it was there
+/// before the first commit of the next one was, and two empty segments at the end were taken for damage.
+#[test]
+fn a_segment_is_made_only_when_the_one_before_it_has_a_commit() {
+    let settings =
+        Settings { segment_bytes: 8 << 10, first_segment_bytes: 8 << 10, ..Settings::default() };
+    // The power fails at each call in turn while the first commit of the second segment is written.
+    for call in 1..20 {
+        let disk = SimulatedDisk::new(call);
+        let beside = Arc::new(Mutex::new(None::<Beside>));
+        let in_midst = Arc::clone(&beside);
+        disk.watch(move || {
+            // The steps make calls of their own.
+            let beside = in_midst.try_lock().ok();
+            if let Some(beside) = beside.as_ref().and_then(|beside| beside.as_ref()) {
+                for _ in 0..8 {
+                    beside.step(Step::Prepare);
+                }
+            }
+        });
+        let path = Path::new("/data/journal");
+        let (log, mut stepper) =
+            Log::open_stepped(Arc::new(disk.clone()), path, settings.clone()).unwrap();
+        let large = |name| Append { events: vec![event("x".repeat(3500))], ..append(name, 0, 0) };
+        let first = log.append(vec![large("a")]);
+        while stepper.step(Step::Commit) || stepper.step(Step::Prepare) {}
+        block_on(first).pop().unwrap().unwrap();
+        disk.fail(Fault { kind: FaultKind::Directory, nth: 1, forever: false });
+        disk.power_fails_at(call);
+        *beside.lock().unwrap() = Some(stepper.beside());
+        let _second = log.append(vec![large("b")]);
+        while stepper.step(Step::Commit) {}
+        disk.crash();
+        disk.heal();
+        beside.lock().unwrap().take();
+        let opened = Log::open_on(Arc::new(disk.clone()), path, settings.clone());
+        opened.unwrap_or_else(|error| panic!("call {call}: {error}, {:?}", disk.files()));
+    }
 }

@@ -1,7 +1,7 @@
 //! A life of a log: it is opened, used and lost, again and again, on a disk where anything may go wrong.
 
 use super::{
-    PATH, Plan, Tally, damage,
+    PATH, Plan, Tally, damage, in_midst,
     look::{self, Allowed},
     model::{Checked, Model},
     sending::{Habits, Writers},
@@ -54,7 +54,7 @@ impl Life {
         let streams = &STREAMS[..random.usize(1..=STREAMS.len())];
         let witness = Witness::new(disk.clone(), settings, Model::new(streams));
         let witness = Rc::new(RefCell::new(witness));
-        disk.watch(super::in_midst::disk_is_called);
+        disk.watch(in_midst::disk_is_called);
         Self {
             habits: settings::habits(&mut random),
             random,
@@ -71,7 +71,6 @@ impl Life {
     /// Lives to the end; the first thing that is wrong.
     pub fn live(&mut self) -> Checked {
         witness::watch(&self.witness);
-        super::in_midst::reset();
         for _ in 0..self.random.usize(3..=self.plan.openings) {
             if !self.open()? {
                 return Ok(());
@@ -106,6 +105,7 @@ impl Life {
                 Ok((log, stepper)) => {
                     self.disk.heal();
                     self.disk.limit(None);
+                    in_midst::opened(stepper.beside(), self.random.u64(..));
                     self.stepper.replace(Some(stepper));
                     self.witness.borrow_mut().log = Some(log);
                     return self.opened().map(|()| true);
@@ -303,6 +303,7 @@ impl Life {
     }
 
     fn ended(&mut self) {
+        in_midst::ended();
         self.witness.borrow_mut().ended();
         drop(self.stepper.take());
     }
