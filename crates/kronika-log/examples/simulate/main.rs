@@ -54,6 +54,10 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let plan = Plan { record: calls, ..Plan::default() };
     let begun = Instant::now();
+    let hangs = |seed| {
+        eprintln!("seed {seed} hangs; `cargo xtask simulate --seed {seed}` shows it again");
+        std::process::exit(1);
+    };
     let progress = |tally: &Tally, elapsed: Duration| {
         let rate = tally.lives as f64 / elapsed.as_secs_f64();
         let left = (seeds - tally.lives) as f64 / rate;
@@ -62,7 +66,7 @@ fn main() -> ExitCode {
             tally.lives, tally.crashes, tally.acknowledged
         );
     };
-    let Outcome { tally, wrong } = run(first..first + seeds, &plan, progress);
+    let Outcome { tally, wrong } = run(first..first + seeds, &plan, progress, hangs);
     let seconds = begun.elapsed().as_secs_f64();
     if json {
         print_json(&tally, wrong.is_some(), seconds)

@@ -34,6 +34,9 @@ use std::{
 /// Where the log of a life is on its disk.
 const PATH: &str = "/data/journal";
 
+/// Characters of what was wrong that are told.
+const WRONG_CHARACTERS_MAX: usize = 500;
+
 /// How lives are lived.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -106,11 +109,22 @@ pub fn live(seed: u64, plan: &Plan) -> Result<Tally, String> {
             format!("{at}: {wrong}")
         })
     }));
-    lived.unwrap_or_else(|panic| {
+    let lived = lived.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
         Err(format!("a panic: {text}"))
-    })
+    });
+    lived.map_err(|wrong| one_line(&wrong))
+}
+
+/// As it is told: one line that can be read.
+fn one_line(wrong: &str) -> String {
+    let mut line = wrong.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(WRONG_CHARACTERS_MAX) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 /// What a future gives at once: a log in steps lets no reader wait.
