@@ -5,9 +5,11 @@
 
 mod admit;
 mod batch;
+mod by_footer;
 mod commit;
 mod disk;
 mod error;
+mod footer;
 mod format;
 mod index;
 mod journal;
@@ -26,11 +28,15 @@ mod recover;
 #[cfg(test)]
 mod recover_tests;
 mod replay;
+mod seal_segment;
+mod sealed_prefix;
+mod sealing;
 mod segments;
 mod settings;
 mod shared;
 #[cfg(feature = "simulation")]
 mod simulated_disk;
+mod state;
 mod stats;
 mod tail;
 mod window;

@@ -8,6 +8,7 @@ use crate::{
     disk::{Disk, FileSystem, OpenMode, write_full},
     error::OpenError,
     format::{FIRST_COMMIT, HEAD_BYTES, SegmentHeader},
+    index::{Hasher, Index, RunSet},
     lock::DirectoryLock,
     place::Place,
     pool::Pool,
@@ -16,15 +17,17 @@ use crate::{
     random::Random,
     read::{Fault, Reader},
     real_disk::RealDisk,
-    recover::{HEAD_FILE, Recovered, recover},
-    replay::Replay,
+    recent::Recent,
+    recover::{HEAD_FILE, Recovered, Recovery, recover},
+    seal_segment::Sealed,
+    sealing::{Sealer, Sealing},
     segments::{SegmentInfo, Segments},
     settings::Settings,
     shared::{Durable, Shared},
     stats::{Counters, LogStats},
     write::{Handoff, Tail, Writer, next_segment_bytes},
 };
-use kronika_core::{Incarnation, Mark, ReadError};
+use kronika_core::{Incarnation, Mark, Position, ReadError};
 use std::{
     path::Path,
     sync::{Arc, RwLock},
@@ -113,10 +116,13 @@ impl Log {
             FileSystem::Local => {}
         }
         let mut random = Random::new(settings.seed);
-        let recovered = match recover(&*disk, path, settings.recent_bytes)? {
+        let mut recovered = match recover(&*disk, path, Recovery::of(&settings))? {
             Some(recovered) => recovered,
             None => create(&*disk, path, &settings, &mut random).map_err(failed)?,
         };
+        if recovered.active.is_none() {
+            go_on(&*disk, path, &settings, &mut random, &mut recovered).map_err(failed)?;
+        }
         if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
             disk.sync_directory(parent).map_err(failed)?;
         }
@@ -135,7 +141,8 @@ impl Log {
         let head_path = path.join(HEAD_FILE);
         let head_failed = |error| OpenError::from_io(&head_path, error);
         let head_file = disk.open(&head_path, OpenMode::Write).map_err(head_failed)?;
-        let Recovered { incarnation, active, end, mark, .. } = recovered;
+        let Recovered { incarnation, active, end, state, .. } = recovered;
+        let (active, mark) = (active.expect("a log has a segment to write to"), state.mark);
         let next = SegmentHeader {
             segment: active.header.segment + 1,
             bytes: next_segment_bytes(active.header.bytes, &settings),
@@ -151,16 +158,18 @@ impl Log {
             recent: recovered.recent,
             segments: Segments::new(Arc::clone(&disk), path, recovered.segments),
             durable: watch::Sender::new(durable),
-            epochs: RwLock::new(recovered.epochs.clone()),
+            epochs: RwLock::new(state.epochs.clone()),
             queue: Queue::new(settings.queue_bytes),
             counters: Counters::default(),
             notes,
-            _disk: disk,
+            sealing: Arc::new(Sealing::new(recovered.full)),
+            disk,
+            directory: path.to_owned(),
             _lock: lock,
             settings,
         });
         #[cfg_attr(not(feature = "planted-faults"), allow(unused_mut))]
-        let mut admission = Admission::new(recovered.epochs);
+        let mut admission = Admission::new(state.epochs);
         #[cfg(feature = "planted-faults")]
         {
             admission.chain_left_out = shared.settings.plants(crate::PlantedFault::ChainLeftOut);
@@ -168,10 +177,10 @@ impl Log {
         let tail = Tail {
             active,
             offset: end.offset(),
-            number: recovered.number,
-            previous: recovered.previous,
+            number: state.number,
+            previous: state.previous,
             mark,
-            time: recovered.time,
+            time: state.time,
         };
         let time = tail.time;
         let (for_writer, prepared) = (Arc::clone(&shared), Arc::clone(&preparation));
@@ -183,9 +192,11 @@ impl Log {
         let pool = Pool::new(shared.settings.reads_waiting_max);
         let mut threads =
             Threads::new(Arc::clone(&shared), Arc::clone(&preparation), Arc::clone(&pool));
+        let sealer = Sealer::new(Arc::clone(&shared), recovered.sealed);
         let spawned = threads.spawn("kronika-commit", move || committer.run()).and_then(|()| {
             threads.spawn("kronika-write", move || handoff.run(&queue.queue))?;
             threads.spawn("kronika-prepare", move || preparation.run())?;
+            threads.spawn("kronika-seal", move || sealer.run())?;
             (0..shared.settings.reader_threads).try_for_each(|_| {
                 let pool = Arc::clone(&pool);
                 threads.spawn("kronika-read", move || pool.run())
@@ -200,9 +211,17 @@ impl Log {
         &self.shared.notes
     }
 
-    /// What was made durable since it was opened.
+    /// What was made durable since it was opened, and what it holds in memory.
     pub fn stats(&self) -> LogStats {
-        self.shared.counters.read()
+        let runs = self.shared.index.runs();
+        LogStats {
+            sealed_segments: runs.covered(),
+            runs: runs.runs.len(),
+            filter_bytes: runs.memory_bytes(),
+            streams_in_memory: self.shared.index.streams_in_memory(),
+            sealing_failure: self.shared.sealing.failure(),
+            ..self.shared.counters.read()
+        }
     }
 
     /// Reads from memory on the caller's thread, or else from files on a reader thread.
@@ -254,22 +273,38 @@ fn create(
     // What an earlier try left behind belongs to no history.
     let head = disk.open(&path.join(HEAD_FILE), OpenMode::Write)?;
     write_full(&*head, &[0; HEAD_BYTES], 0)?;
-    let Replay { number, previous, mark, time, epochs, index, recent } =
-        Replay::new(settings.recent_bytes);
+    let sealed = Sealed::new();
+    let hasher = Hasher::new(header.salt);
+    let first = Position::new(1);
     Ok(Recovered {
         incarnation,
-        segments: vec![SegmentInfo { seal: header.seal(), end: FIRST_COMMIT }],
-        active,
+        segments: vec![SegmentInfo { seal: header.seal(), first, end: FIRST_COMMIT }],
+        active: Some(active),
         ready: None,
         end: Place::new(1, FIRST_COMMIT),
-        number,
-        previous,
-        mark,
-        time,
-        epochs,
-        index,
-        recent,
+        state: sealed.state.clone(),
+        index: Arc::new(Index::new(hasher, RunSet::default(), settings.streams_remembered_max)),
+        recent: Arc::new(Recent::new(settings.recent_bytes)),
+        sealed,
+        full: Vec::new(),
     })
+}
+
+/// All segments are sealed, and the next one was never named: it is made now.
+fn go_on(
+    disk: &dyn Disk,
+    path: &Path,
+    settings: &Settings,
+    random: &mut Random,
+    recovered: &mut Recovered,
+) -> std::io::Result<()> {
+    let (incarnation, segment) = (recovered.incarnation, recovered.end.segment());
+    let bytes = settings.first_segment_bytes.min(settings.segment_bytes);
+    let header = SegmentHeader { incarnation, segment, bytes, salt: random.next() };
+    recovered.active = make_segment(disk, path, header, |_| true)?;
+    let first = recovered.state.mark.position.plus(1);
+    recovered.segments.push(SegmentInfo { seal: header.seal(), first, end: FIRST_COMMIT });
+    Ok(())
 }
 
 /// The log's threads, ended and joined when the last handle is gone.
@@ -293,6 +328,7 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.shared.queue.close();
+        self.shared.sealing.close();
         self.pool.close();
         // The commit thread goes first: what is on its way may wait for a segment.
         for thread in self.running.drain(..1.min(self.running.len())) {

@@ -1,6 +1,7 @@
 //! Reading by position: commits one after the other, filtered.
 
 use crate::{
+    by_footer::Ended,
     format::{CommitKind, RecordHead, decode_append},
     place::Place,
     read::{Fault, Reader, corrupt},
@@ -13,21 +14,26 @@ use kronika_core::{
 };
 
 /// Bytes of log that one page looks at, however little passes its filter.
-const PAGE_SCANNED_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const PAGE_SCANNED_BYTES_MAX: u64 = 16 << 20;
 
 /// What was looked at last.
-enum Scanned {
+pub(crate) enum Scanned {
     Nothing,
     Event(Mark),
     /// An append that did not pass: its mark is computed only if the page ends here.
     Append(Place, Bytes),
+    /// The same, of which only the place is known.
+    At(Place),
 }
 
-struct Filling<'a> {
-    read: &'a ReadPartition,
+/// A page that is being filled.
+pub(crate) struct Filling<'a> {
+    pub(crate) read: &'a ReadPartition,
     page: PartitionPage,
     bytes: usize,
-    scanned: Scanned,
+    pub(crate) scanned: Scanned,
+    /// Bytes of log or index.
+    pub(crate) looked_at: u64,
 }
 
 impl Reader<'_> {
@@ -41,11 +47,11 @@ impl Reader<'_> {
         if read.after >= head.position {
             return Ok(page);
         }
-        let mut filling = Filling { read, page, bytes: 0, scanned: Scanned::Nothing };
+        let scanned = Scanned::Nothing;
+        let mut filling = Filling { read, page, bytes: 0, scanned, looked_at: 0 };
         let mut place = self.start(read.after)?;
-        let mut looked_at = 0;
         let mut full = false;
-        while !full && looked_at < PAGE_SCANNED_BYTES_MAX {
+        while !full && filling.looked_at < PAGE_SCANNED_BYTES_MAX {
             if place.offset() >= self.info(place)?.end {
                 if place.segment() == self.durable.segment() {
                     return Ok(filling.page);
@@ -53,14 +59,23 @@ impl Reader<'_> {
                 place = Place::new(place.segment() + 1, crate::format::FIRST_COMMIT);
                 continue;
             }
+            if let Some(ended) = self.by_footer(&mut filling, place.segment())? {
+                match ended {
+                    Ended::Full => full = true,
+                    Ended::Segment => {
+                        place = Place::new(place.segment() + 1, crate::format::FIRST_COMMIT);
+                    }
+                }
+                continue;
+            }
             let commit = self.commit(place)?;
             if commit.has_after(read.after) {
-                looked_at += commit.bytes.len() as u64;
+                filling.looked_at += commit.bytes.len() as u64;
                 full = filling.commit(&commit)?;
             }
             place = commit.end();
         }
-        filling.finish(head)
+        self.finish(filling, head)
     }
 
     /// A commit at or before the one that holds the next event.
@@ -71,8 +86,30 @@ impl Reader<'_> {
         if self.window.is_none() {
             return Err(Fault::NotInMemory);
         }
-        let first = Place::new(1, crate::format::FIRST_COMMIT);
-        Ok(self.shared.index.commit_before(after.plus(1)).unwrap_or(first))
+        let next = after.plus(1);
+        let segment = self.shared.segments.holding(next);
+        let first = Place::new(segment, crate::format::FIRST_COMMIT);
+        // A footer that cannot be read costs time, and no more.
+        let found = if segment <= self.shared.index.runs().covered() {
+            let footer = self.shared.segments.footer(segment);
+            footer.and_then(|footer| footer.commit_before(next)).ok()
+        } else {
+            self.shared.index.commit_before(next)
+        };
+        Ok(found.filter(|place| place.segment() == segment).unwrap_or(first))
+    }
+
+    fn finish(&mut self, filling: Filling<'_>, head: Mark) -> Result<PartitionPage, Fault> {
+        let Filling { mut page, scanned, .. } = filling;
+        let mark = |place, record: &[u8]| last_mark(record).map_err(|fault| corrupt(place, fault));
+        page.scanned = match scanned {
+            Scanned::Nothing => return Ok(page),
+            Scanned::Event(mark) => mark,
+            Scanned::Append(place, record) => mark(place, &record)?,
+            Scanned::At(place) => mark(place, &self.record(place)?)?,
+        };
+        page.at_head = page.scanned == head;
+        Ok(page)
     }
 }
 
@@ -101,7 +138,7 @@ impl Filling<'_> {
         Ok(false)
     }
 
-    fn append(&mut self, append: RecordedAppend) -> bool {
+    pub(crate) fn append(&mut self, append: RecordedAppend) -> bool {
         let after = self.read.after;
         for event in append.events.into_iter().filter(|event| event.position > after) {
             if self.is_full() {
@@ -119,18 +156,6 @@ impl Filling<'_> {
     fn is_full(&self) -> bool {
         let events = self.page.events.len();
         events > 0 && (events >= self.read.limit_events || self.bytes >= self.read.limit_bytes)
-    }
-
-    fn finish(mut self, head: Mark) -> Result<PartitionPage, Fault> {
-        self.page.scanned = match self.scanned {
-            Scanned::Nothing => return Ok(self.page),
-            Scanned::Event(mark) => mark,
-            Scanned::Append(place, record) => {
-                last_mark(&record).map_err(|fault| corrupt(place, fault))?
-            }
-        };
-        self.page.at_head = self.page.scanned == head;
-        Ok(self.page)
     }
 }
 

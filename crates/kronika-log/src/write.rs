@@ -14,6 +14,7 @@ use crate::{
     prepare::{Preparation, ReadySegment},
     queue::Queue,
     random::Random,
+    seal_segment::FullSegment,
     segments::SegmentInfo,
     settings::Settings,
     shared::Shared,
@@ -155,9 +156,16 @@ impl Writer {
     /// Goes on in the next segment.
     fn roll(&mut self, bytes: u64) -> Result<(), WriteFault> {
         let ready = self.preparation.take(FIRST_COMMIT + bytes).map_err(WriteFault::NoRoom)?;
-        let info = SegmentInfo { seal: ready.header.seal(), end: FIRST_COMMIT };
+        let first = self.tail.mark.position.plus(1);
+        let info = SegmentInfo { seal: ready.header.seal(), first, end: FIRST_COMMIT };
         self.shared.segments.roll(self.tail.offset, info);
-        self.tail.active = ready;
+        let full = std::mem::replace(&mut self.tail.active, ready).header;
+        self.shared.sealing.full(FullSegment {
+            segment: full.segment,
+            seal: full.seal(),
+            check: full.check(),
+            end: self.tail.offset,
+        });
         self.tail.offset = FIRST_COMMIT;
         let header = self.tail.active.header;
         self.preparation.want(SegmentHeader {

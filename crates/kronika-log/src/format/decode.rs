@@ -77,6 +77,19 @@ impl<'a> RecordHead<'a> {
         self.expected.plus(u64::from(self.events))
     }
 
+    /// Hands on the tags of its events, one after the other.
+    pub(crate) fn tags(&self, mut tag: impl FnMut(&'a str)) -> Result<(), Malformed> {
+        let mut rest = Taker(self.rest);
+        for _ in 0..self.events {
+            for field in EventView::take(&mut rest)?.fields {
+                if let (of_event::TAG, bytes) = field? {
+                    tag(text(bytes)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The id of its last event, if it has any.
     pub(crate) fn last_event(&self) -> Result<Option<EventId>, Malformed> {
         let mut rest = Taker(self.rest);
