@@ -5,7 +5,9 @@
 
 use crate::{
     append::{Append, Appended, Mark},
-    ids::{AppendId, Epoch, Incarnation, PartitionId, Position, Slice, SliceRange, Version},
+    ids::{
+        AppendId, Epoch, Incarnation, PartitionId, Position, Slice, SliceRange, Timestamp, Version,
+    },
     recorded::{RecordedAppend, RecordedEvent},
     stream::StreamId,
 };
@@ -108,6 +110,63 @@ pub trait Journal: Send + Sync + 'static {
                 .first()
                 .filter(|event| event.position == position)
                 .map(RecordedEvent::mark))
+        }
+    }
+
+    /// The last event of a partition that was recorded at or before a time: where a read from a time begins, and
+    /// what the state "as of then" is folded up to. Before the first event it is position 0. It takes about as
+    /// many small reads as the head's position has bits.
+    fn at_time(
+        &self,
+        partition: PartitionId,
+        time: Timestamp,
+    ) -> impl Future<Output = Result<Mark, ReadError>> + Send {
+        async move {
+            let mut last = Mark { partition, ..Mark::default() };
+            let mut beyond = self.head(partition).await?.position.plus(1);
+            // Times never go back: all up to `last` are early enough, all from `beyond` on are not.
+            while last.position.plus(1) < beyond {
+                let between = (last.position.get() + beyond.get()) / 2;
+                let read = ReadPartition::after(partition, Position::new(between - 1));
+                let page = self.read_partition(read.limit_events(1)).await?;
+                match page.events.first() {
+                    Some(event) if event.time() <= time => last = event.mark(),
+                    _ => beyond = Position::new(between),
+                }
+            }
+            Ok(last)
+        }
+    }
+
+    /// The version that a stream had at a time: 0 before its first event. It takes about as many small reads as
+    /// the newest version has bits.
+    fn version_at(
+        &self,
+        stream: &StreamId,
+        time: Timestamp,
+    ) -> impl Future<Output = Result<Version, ReadError>> + Send {
+        async move {
+            let newest = self.read_stream(ReadStream::backwards(stream.clone()).limit_appends(1));
+            let (mut last, mut beyond) = (0, newest.await?.newest.get() + 1);
+            while last + 1 < beyond {
+                // The append that holds the version between; those without events may stand before it.
+                let between = (last + beyond) / 2;
+                let mut from = Some(StreamCursor::at(Version::new(between - 1)));
+                let mut holding = None;
+                while let Some(next) = from.take().filter(|_| holding.is_none()) {
+                    let read = ReadStream::forwards(stream.clone()).from(next).limit_appends(64);
+                    let page = self.read_stream(read).await?;
+                    let holds = |append: &RecordedAppend| append.version().get() >= between;
+                    holding = page.appends.into_iter().find(holds);
+                    from = page.next;
+                }
+                match holding {
+                    Some(append) if append.header.time <= time => last = append.version().get(),
+                    Some(append) => beyond = append.header.expected.get() + 1,
+                    None => break,
+                }
+            }
+            Ok(Version::new(last))
         }
     }
 }
@@ -403,6 +462,18 @@ pub trait DynJournal: Send + Sync + 'static {
         partition: PartitionId,
         position: Position,
     ) -> BoxFuture<'_, Result<Option<Mark>, ReadError>>;
+    /// See [`Journal::at_time`].
+    fn at_time(
+        &self,
+        partition: PartitionId,
+        time: Timestamp,
+    ) -> BoxFuture<'_, Result<Mark, ReadError>>;
+    /// See [`Journal::version_at`].
+    fn version_at<'a>(
+        &'a self,
+        stream: &'a StreamId,
+        time: Timestamp,
+    ) -> BoxFuture<'a, Result<Version, ReadError>>;
 }
 
 /// A journal shared by everything that reads or writes it.
@@ -460,5 +531,19 @@ impl<J: Journal> DynJournal for J {
         position: Position,
     ) -> BoxFuture<'_, Result<Option<Mark>, ReadError>> {
         Box::pin(Journal::mark_at(self, partition, position))
+    }
+    fn at_time(
+        &self,
+        partition: PartitionId,
+        time: Timestamp,
+    ) -> BoxFuture<'_, Result<Mark, ReadError>> {
+        Box::pin(Journal::at_time(self, partition, time))
+    }
+    fn version_at<'a>(
+        &'a self,
+        stream: &'a StreamId,
+        time: Timestamp,
+    ) -> BoxFuture<'a, Result<Version, ReadError>> {
+        Box::pin(Journal::version_at(self, stream, time))
     }
 }
