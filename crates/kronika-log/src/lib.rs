@@ -7,6 +7,7 @@ mod admit;
 mod batch;
 mod by_footer;
 mod commit;
+mod commit_at;
 mod disk;
 mod error;
 mod footer;

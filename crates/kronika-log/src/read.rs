@@ -4,15 +4,12 @@
 //! reader thread. Whatever comes from a file is verified before it is given.
 
 use crate::{
+    commit_at::{CommitFault, Source},
     error::Damage,
-    format::{
-        COMMIT_BYTES_MAX, COMMIT_HEADER_BYTES, CommitHeader, HeaderFault, Malformed, RecordHead,
-        decode_append, keyed_by, record_is_whole,
-    },
+    format::{COMMIT_BYTES_MAX, Malformed, RecordHead, decode_append, keyed_by, record_is_whole},
     index::{AppendEntry, StreamView},
     place::Place,
     recent::StoredCommit,
-    replay::streams_damaged,
     segments::SegmentInfo,
     shared::Shared,
     window::Window,
@@ -233,27 +230,20 @@ impl Reader<'_> {
             return Ok(commit);
         }
         let info = self.info(place)?;
-        let start = self.bytes(place, info, COMMIT_AHEAD, COMMIT_HEADER_BYTES)?;
-        let Some(start) = start.first_chunk() else {
-            return Err(corrupt(place, Malformed::Wrong("the segment ends inside a commit")));
-        };
-        let decoded = CommitHeader::decode(start, info.seal, place.offset());
-        let (header, _) = decoded.map_err(|fault| match fault {
-            HeaderFault::Zero => corrupt(place, Malformed::Wrong("a commit is missing")),
-            HeaderFault::Wrong(what) => corrupt(place, Malformed::Wrong(what)),
-            HeaderFault::Unknown(what) => corrupt(place, Malformed::Unknown(what)),
-        })?;
-        let length = header.bytes() as usize;
-        let bytes = self.bytes(place, info, COMMIT_AHEAD, length)?;
-        let whole = bytes.len() == length
-            && info.seal.check(&bytes[COMMIT_HEADER_BYTES..]) == header.body_check;
-        if !whole {
-            let what = "the check of the commit's body does not fit";
-            let mut damage = Damage::at(place.segment(), place.offset(), what);
-            damage.streams = streams_damaged(&bytes, info.seal, place.offset());
-            return Err(Fault::Read(ReadError::Corrupt(damage.to_string())));
+        let Some(window) = &mut self.window else { return Err(Fault::NotInMemory) };
+        let file = self.shared.segments.file(place.segment());
+        let file = file.map_err(|error| Fault::Read(read_failed(place, &error)))?;
+        let (seal, end, ahead) = (info.seal, info.end, COMMIT_AHEAD);
+        let source = Source { file: &*file, seal, end, ahead };
+        let commit = source.commit(window, place.offset()).map_err(|fault| fault.must_be(place));
+        match commit {
+            Ok((commit, _)) => Ok(commit),
+            Err(CommitFault::Io(error)) => Err(Fault::Read(read_failed(place, &error))),
+            Err(CommitFault::Damaged(damage)) => {
+                Err(Fault::Read(ReadError::Corrupt(damage.to_string())))
+            }
+            Err(CommitFault::Missing) => unreachable!("it must be there"),
         }
-        Ok(StoredCommit { place, header, bytes })
     }
 
     pub(crate) fn info(&self, place: Place) -> Result<SegmentInfo, Fault> {

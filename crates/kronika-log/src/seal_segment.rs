@@ -3,19 +3,18 @@
 //! The segment itself is never changed. What is written here can be made anew from it at any time.
 
 use crate::{
-    disk::{DiskFile, OpenMode},
+    commit_at::{CommitFault, Source},
+    disk::OpenMode,
     error::Damage,
     footer::tag_hash,
     format::{
-        AppendSummary, COMMIT_HEADER_BYTES, CommitHeader, DerivedWriter, EPOCH_BYTES, FIRST_COMMIT,
-        FOOTER_HEADER_BYTES, FOOTER_MAGIC, FooterHeader, HeaderFault, Identity, Malformed,
-        POSITION_BYTES, RecordHead, SLICE_SET_BYTES, Seal, Section, TAG_BYTES, TYPE_BYTES,
-        keyed_by,
+        AppendSummary, DerivedWriter, EPOCH_BYTES, FIRST_COMMIT, FOOTER_HEADER_BYTES, FOOTER_MAGIC,
+        FooterHeader, Identity, Malformed, POSITION_BYTES, RecordHead, SLICE_SET_BYTES, Seal,
+        Section, TAG_BYTES, TYPE_BYTES, keyed_by,
     },
     index::{AppendEntry, Hasher, KeyEntry, StreamEntry, Target, is_apart, write_run},
     place::Place,
     recent::StoredCommit,
-    replay::streams_damaged,
     segments::{footer_path, segment_path, unready},
     state::LogState,
     window::Window,
@@ -96,9 +95,16 @@ pub(crate) fn seal_segment(
     hash.update(before.hash);
     let first = state.mark.position;
     let mut window = Window::default();
+    let source = Source { file: &*file, seal: full.seal, end: full.end, ahead: READ_AHEAD };
     let mut offset = FIRST_COMMIT;
     while offset < full.end {
-        let (commit, check) = commit(&*file, &mut window, full, offset)?;
+        let place = Place::new(full.segment, offset);
+        let commit = source.commit(&mut window, offset).map_err(|fault| fault.must_be(place));
+        let (commit, check) = commit.map_err(|fault| match fault {
+            CommitFault::Damaged(damage) => SealFault::Damaged(damage),
+            CommitFault::Io(error) => SealFault::Io(error),
+            CommitFault::Missing => unreachable!("it must be there"),
+        })?;
         hash.update(&commit.bytes);
         let next = state.mark.position.plus(1);
         contents.commit(next.get(), &commit);
@@ -132,37 +138,6 @@ pub(crate) fn seal_segment(
     write_run(target, full.segment, state.previous, &contents.entries, &contents.keys)?;
     write_footer(target, full.segment, header, &contents, &state)?;
     Ok(Sealed { state, hash })
-}
-
-/// The commit at an offset, verified.
-fn commit(
-    file: &dyn DiskFile,
-    window: &mut Window,
-    full: FullSegment,
-    offset: u64,
-) -> Result<(StoredCommit, u32), SealFault> {
-    let wrong = |what| damaged(full, offset, &Malformed::Wrong(what));
-    let from = (full.segment, file);
-    let start = window.get(from, offset, COMMIT_HEADER_BYTES, full.end, READ_AHEAD)?;
-    let start = start.first_chunk().ok_or_else(|| wrong("the segment ends inside a commit"))?;
-    let decoded = CommitHeader::decode(start, full.seal, offset);
-    let (header, check) = decoded.map_err(|fault| match fault {
-        HeaderFault::Zero => wrong("a commit is missing"),
-        HeaderFault::Wrong(what) => wrong(what),
-        HeaderFault::Unknown(what) => damaged(full, offset, &Malformed::Unknown(what)),
-    })?;
-    let length = header.bytes() as usize;
-    let bytes = window.get(from, offset, length, full.end, READ_AHEAD)?;
-    let whole = bytes.len() == length
-        && full.seal.check(&bytes[COMMIT_HEADER_BYTES..]) == header.body_check;
-    if !whole {
-        let what = "the check of the commit's body does not fit";
-        let mut damage = Damage::at(full.segment, offset, what);
-        damage.streams = streams_damaged(&bytes, full.seal, offset);
-        return Err(SealFault::Damaged(damage));
-    }
-    let place = Place::new(full.segment, offset);
-    Ok((StoredCommit { place, header, bytes }, check))
 }
 
 fn damaged(full: FullSegment, offset: u64, malformed: &Malformed) -> SealFault {
