@@ -61,26 +61,39 @@ impl Committer {
 
     /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
-        let _guard = AbandonOnDrop(Arc::clone(&self.shared), Arc::clone(&self.handoff));
-        self.publish_head(&self.handoff.head());
+        let _guard = self.begin();
         let mut work = VecDeque::new();
-        while self.shared.queue.take(&mut work, &mut self.done) {
-            self.settle();
-            for one in work.drain(..) {
-                match one {
-                    Work::Group(group) => self.group(group),
-                    Work::Claim(claim) => self.claim(claim),
-                    Work::Refused(appends) => {
-                        for (stream, loading) in appends {
-                            self.admission.broke(&stream, loading);
-                        }
-                    }
-                    Work::RefusedUpTo(loading) => self.admission.broke_up_to(loading),
-                }
-            }
-            self.offer(RECORDS_HERE_MAX);
-        }
+        while self.turn(&mut work) {}
         self.drain();
+    }
+
+    /// Publishes the head; callers are not left waiting once what this gives is dropped.
+    pub(crate) fn begin(&self) -> AbandonOnDrop {
+        self.publish_head(&self.handoff.head());
+        AbandonOnDrop(Arc::clone(&self.shared), Arc::clone(&self.handoff))
+    }
+
+    /// Waits for something to do and does all of it; false when the queue is closed and empty. `work` is empty
+    /// before and after.
+    pub(crate) fn turn(&mut self, work: &mut VecDeque<Work>) -> bool {
+        if !self.shared.queue.take(work, &mut self.done) {
+            return false;
+        }
+        self.settle();
+        for one in work.drain(..) {
+            match one {
+                Work::Group(group) => self.group(group),
+                Work::Claim(claim) => self.claim(claim),
+                Work::Refused(appends) => {
+                    for (stream, loading) in appends {
+                        self.admission.broke(&stream, loading);
+                    }
+                }
+                Work::RefusedUpTo(loading) => self.admission.broke_up_to(loading),
+            }
+        }
+        self.offer(RECORDS_HERE_MAX);
+        true
     }
 
     /// Lets the batch be written; settles it if that was done here.
@@ -92,7 +105,7 @@ impl Committer {
     }
 
     /// Waits until nothing is on its way.
-    fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         loop {
             self.offer(u32::MAX);
             if self.handoff.is_idle() {
@@ -104,6 +117,8 @@ impl Committer {
 
     /// Waits for a batch that is being written.
     fn wait(&mut self) {
+        #[cfg(feature = "simulation")]
+        self.handoff.write_if_stepped(&self.shared.queue);
         self.shared.queue.wait_done(&mut self.done);
         self.settle();
     }
@@ -351,7 +366,7 @@ fn conflict(append: &Append, found: Version) -> AppendError {
 }
 
 /// Whatever ends the commit thread, callers are not left waiting.
-struct AbandonOnDrop(Arc<Shared>, Arc<Handoff>);
+pub(crate) struct AbandonOnDrop(Arc<Shared>, Arc<Handoff>);
 
 impl Drop for AbandonOnDrop {
     fn drop(&mut self) {

@@ -39,6 +39,8 @@ mod shared;
 mod simulated_disk;
 mod state;
 mod stats;
+#[cfg(feature = "simulation")]
+mod stepped;
 mod tail;
 mod window;
 mod write;
@@ -52,5 +54,7 @@ pub use real_disk::RealDisk;
 pub use settings::PlantedFault;
 pub use settings::Settings;
 #[cfg(feature = "simulation")]
-pub use simulated_disk::{Fault, FaultKind, SimulatedDisk};
+pub use simulated_disk::{Corruption, Fault, FaultKind, Misread, SimulatedDisk};
 pub use stats::LogStats;
+#[cfg(feature = "simulation")]
+pub use stepped::{Step, Stepper};

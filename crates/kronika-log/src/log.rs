@@ -29,7 +29,7 @@ use crate::{
 };
 use kronika_core::{Incarnation, Mark, Position, ReadError};
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, RwLock},
     thread::{self, JoinHandle},
 };
@@ -50,7 +50,7 @@ use tokio::sync::{oneshot, watch};
 #[derive(Clone)]
 pub struct Log {
     pub(crate) shared: Arc<Shared>,
-    threads: Arc<Threads>,
+    pub(crate) threads: Arc<Threads>,
 }
 
 impl std::fmt::Debug for Log {
@@ -81,7 +81,7 @@ impl Log {
         if path.exists() && !path.is_dir() {
             return Err(OpenError::NotADirectory { path: path.to_owned() });
         }
-        Self::open_with(Arc::new(RealDisk), path, Some(lock), settings)
+        Self::open_with(Arc::new(RealDisk), path, Some(lock), settings).and_then(Duties::start)
     }
 
     /// Opens a journal on a disk of any kind. Nobody else may have it open: there is no lock.
@@ -90,15 +90,15 @@ impl Log {
         path: &Path,
         settings: Settings,
     ) -> Result<Self, OpenError> {
-        Self::open_with(disk, path, None, settings)
+        Self::open_with(disk, path, None, settings).and_then(Duties::start)
     }
 
-    fn open_with(
+    pub(crate) fn open_with(
         disk: Arc<dyn Disk>,
         path: &Path,
         lock: Option<Arc<DirectoryLock>>,
         settings: Settings,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Duties, OpenError> {
         if let Some(reason) = settings.refusal() {
             return Err(OpenError::Settings(reason));
         }
@@ -126,10 +126,74 @@ impl Log {
         if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
             disk.sync_directory(parent).map_err(failed)?;
         }
-        Self::start(disk, path, lock, settings, notes, random, recovered)
+        Duties::assemble(disk, path, lock, settings, notes, random, recovered)
     }
 
-    fn start(
+    /// What an operator should know of the place that the journal is in; mostly nothing.
+    pub fn notes(&self) -> &[String] {
+        &self.shared.notes
+    }
+
+    /// What was made durable since it was opened, and what it holds in memory.
+    pub fn stats(&self) -> LogStats {
+        let runs = self.shared.index.runs();
+        LogStats {
+            sealed_segments: runs.covered(),
+            runs: runs.runs.len(),
+            filter_bytes: runs.memory_bytes(),
+            streams_in_memory: self.shared.index.streams_in_memory(),
+            sealing_failure: self.shared.sealing.failure(),
+            ..self.shared.counters.read()
+        }
+    }
+
+    /// Reads from memory on the caller's thread, or else from files on a reader thread.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl Fn(&mut Reader<'_>, Mark) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let durable = self.shared.durable();
+        let mut reader = Reader { shared: &self.shared, window: None, durable: durable.end };
+        match read(&mut reader, durable.mark) {
+            Ok(done) => return Ok(done),
+            Err(Fault::Read(error)) => return Err(error),
+            Err(Fault::NotInMemory) => {}
+        }
+        let (sender, receiver) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        let submitted = self.threads.pool.submit(Box::new(move |window| {
+            if sender.is_closed() {
+                return;
+            }
+            let durable = shared.durable();
+            let mut reader = Reader { shared: &shared, window: Some(window), durable: durable.end };
+            let _ = sender.send(read(&mut reader, durable.mark));
+        }));
+        if !submitted {
+            return Err(ReadError::Unavailable("too many reads are waiting".to_owned()));
+        }
+        match receiver.await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(Fault::Read(error))) => Err(error),
+            Ok(Err(Fault::NotInMemory)) => unreachable!("this read has files"),
+            Err(_) => Err(ReadError::Closed("the log is closed".to_owned())),
+        }
+    }
+}
+
+/// What a log has to do once it is open: each is a thread's, or all are done in steps on one.
+pub(crate) struct Duties {
+    path: PathBuf,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) committer: Committer,
+    pub(crate) handoff: Arc<Handoff>,
+    pub(crate) preparation: Arc<Preparation>,
+    pub(crate) sealer: Sealer,
+    pub(crate) pool: Arc<Pool>,
+}
+
+impl Duties {
+    fn assemble(
         disk: Arc<dyn Disk>,
         path: &Path,
         lock: Option<Arc<DirectoryLock>>,
@@ -188,11 +252,18 @@ impl Log {
         let handoff = Arc::new(Handoff::new(writer));
         let committer =
             Committer::new(Arc::clone(&shared), Arc::clone(&handoff), head_file, admission, time);
-        let queue = Arc::clone(&shared);
         let pool = Pool::new(shared.settings.reads_waiting_max);
+        let path = path.to_owned();
+        let sealer = Sealer::new(Arc::clone(&shared), recovered.sealed);
+        Ok(Self { path, shared, committer, handoff, preparation, sealer, pool })
+    }
+
+    /// Gives each duty its thread.
+    fn start(self) -> Result<Log, OpenError> {
+        let Self { path, shared, committer, handoff, preparation, sealer, pool } = self;
         let mut threads =
             Threads::new(Arc::clone(&shared), Arc::clone(&preparation), Arc::clone(&pool));
-        let sealer = Sealer::new(Arc::clone(&shared), recovered.sealed);
+        let queue = Arc::clone(&shared);
         let spawned = threads.spawn("kronika-commit", move || committer.run()).and_then(|()| {
             threads.spawn("kronika-write", move || handoff.run(&queue.queue))?;
             threads.spawn("kronika-prepare", move || preparation.run())?;
@@ -202,59 +273,8 @@ impl Log {
                 threads.spawn("kronika-read", move || pool.run())
             })
         });
-        spawned.map_err(|error| OpenError::from_io(path, error))?;
-        Ok(Self { shared, threads: Arc::new(threads) })
-    }
-
-    /// What an operator should know of the place that the journal is in; mostly nothing.
-    pub fn notes(&self) -> &[String] {
-        &self.shared.notes
-    }
-
-    /// What was made durable since it was opened, and what it holds in memory.
-    pub fn stats(&self) -> LogStats {
-        let runs = self.shared.index.runs();
-        LogStats {
-            sealed_segments: runs.covered(),
-            runs: runs.runs.len(),
-            filter_bytes: runs.memory_bytes(),
-            streams_in_memory: self.shared.index.streams_in_memory(),
-            sealing_failure: self.shared.sealing.failure(),
-            ..self.shared.counters.read()
-        }
-    }
-
-    /// Reads from memory on the caller's thread, or else from files on a reader thread.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        read: impl Fn(&mut Reader<'_>, Mark) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let durable = self.shared.durable();
-        let mut reader = Reader { shared: &self.shared, window: None, durable: durable.end };
-        match read(&mut reader, durable.mark) {
-            Ok(done) => return Ok(done),
-            Err(Fault::Read(error)) => return Err(error),
-            Err(Fault::NotInMemory) => {}
-        }
-        let (sender, receiver) = oneshot::channel();
-        let shared = Arc::clone(&self.shared);
-        let submitted = self.threads.pool.submit(Box::new(move |window| {
-            if sender.is_closed() {
-                return;
-            }
-            let durable = shared.durable();
-            let mut reader = Reader { shared: &shared, window: Some(window), durable: durable.end };
-            let _ = sender.send(read(&mut reader, durable.mark));
-        }));
-        if !submitted {
-            return Err(ReadError::Unavailable("too many reads are waiting".to_owned()));
-        }
-        match receiver.await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(Fault::Read(error))) => Err(error),
-            Ok(Err(Fault::NotInMemory)) => unreachable!("this read has files"),
-            Err(_) => Err(ReadError::Closed("the log is closed".to_owned())),
-        }
+        spawned.map_err(|error| OpenError::from_io(&path, error))?;
+        Ok(Log { shared, threads: Arc::new(threads) })
     }
 }
 
@@ -308,7 +328,7 @@ fn go_on(
 }
 
 /// The log's threads, ended and joined when the last handle is gone.
-struct Threads {
+pub(crate) struct Threads {
     shared: Arc<Shared>,
     preparation: Arc<Preparation>,
     pool: Arc<Pool>,
@@ -316,7 +336,7 @@ struct Threads {
 }
 
 impl Threads {
-    fn new(shared: Arc<Shared>, preparation: Arc<Preparation>, pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, preparation: Arc<Preparation>, pool: Arc<Pool>) -> Self {
         Self { shared, preparation, pool, running: Vec::new() }
     }
     fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {

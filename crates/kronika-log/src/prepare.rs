@@ -17,6 +17,7 @@ use std::{
 
 /// Zeros written at once.
 const CHUNK_BYTES: u64 = 256 << 10;
+static ZEROS: [u8; CHUNK_BYTES as usize] = [0; CHUNK_BYTES as usize];
 /// Zeros synced at once: a sync of the commits beside it waits for no more than this.
 const SYNC_BYTES: u64 = 1 << 20;
 /// Between two tries to make a segment, so that writes come back soon after there is room.
@@ -35,45 +36,83 @@ pub(crate) fn make_segment(
     disk: &dyn Disk,
     directory: &Path,
     header: SegmentHeader,
-    go_on: impl FnMut(u64) -> bool,
-) -> io::Result<Option<ReadySegment>> {
-    let path = unready_path(directory, header.segment);
-    let made = fill(disk, &path, header, go_on).and_then(|file| {
-        let Some(file) = file else { return Ok(None) };
-        disk.rename(&path, &segment_path(directory, header.segment))?;
-        disk.sync_directory(directory)?;
-        Ok(Some(ReadySegment { header, file }))
-    });
-    if !matches!(made, Ok(Some(_))) {
-        // It only takes up room; the next opening removes it too.
-        let _ = disk.remove(&path);
-    }
-    made
-}
-
-fn fill(
-    disk: &dyn Disk,
-    path: &Path,
-    header: SegmentHeader,
     mut go_on: impl FnMut(u64) -> bool,
-) -> io::Result<Option<Arc<dyn DiskFile>>> {
-    let file = disk.open(path, OpenMode::WriteEmpty)?;
-    let zeros = vec![0; CHUNK_BYTES.min(header.bytes) as usize];
-    let mut done = 0;
-    while done < header.bytes {
-        if !go_on(done) {
+) -> io::Result<Option<ReadySegment>> {
+    let mut making = Making::new(directory, header);
+    loop {
+        if making.is_filling() && !go_on(making.done) {
+            making.abandon(disk);
             return Ok(None);
         }
-        let bytes = (header.bytes - done).min(CHUNK_BYTES);
-        write_full(&*file, &zeros[..bytes as usize], done)?;
-        done += bytes;
-        if done % SYNC_BYTES == 0 {
-            file.sync_data()?;
+        match making.go_on(disk) {
+            Ok(None) => {}
+            Ok(ready) => return Ok(ready),
+            Err(error) => {
+                making.abandon(disk);
+                return Err(error);
+            }
         }
     }
-    write_full(&*file, &header.encode(), 0)?;
-    file.sync_data()?;
-    Ok(Some(file))
+}
+
+/// A segment that is being made.
+#[derive(Debug)]
+pub(crate) struct Making {
+    header: SegmentHeader,
+    unready: PathBuf,
+    directory: PathBuf,
+    file: Option<Arc<dyn DiskFile>>,
+    /// Zeros written, in bytes.
+    done: u64,
+    synced: bool,
+    named: bool,
+}
+
+impl Making {
+    pub(crate) fn new(directory: &Path, header: SegmentHeader) -> Self {
+        let unready = unready_path(directory, header.segment);
+        let (file, done, synced, named) = (None, 0, false, false);
+        Self { header, unready, directory: directory.to_owned(), file, done, synced, named }
+    }
+
+    fn is_filling(&self) -> bool {
+        self.file.is_some() && self.done < self.header.bytes
+    }
+
+    /// Does the next part of the work; the segment once it is ready.
+    pub(crate) fn go_on(&mut self, disk: &dyn Disk) -> io::Result<Option<ReadySegment>> {
+        let header = self.header;
+        let Some(file) = &self.file else {
+            self.file = Some(disk.open(&self.unready, OpenMode::WriteEmpty)?);
+            return Ok(None);
+        };
+        if self.done < header.bytes {
+            let bytes = (header.bytes - self.done).min(CHUNK_BYTES);
+            write_full(&**file, &ZEROS[..bytes as usize], self.done)?;
+            self.done += bytes;
+            if self.done.is_multiple_of(SYNC_BYTES) {
+                file.sync_data()?;
+            }
+        } else if !self.synced {
+            write_full(&**file, &header.encode(), 0)?;
+            file.sync_data()?;
+            self.synced = true;
+        } else if !self.named {
+            disk.rename(&self.unready, &segment_path(&self.directory, header.segment))?;
+            self.named = true;
+        } else {
+            disk.sync_directory(&self.directory)?;
+            return Ok(Some(ReadySegment { header, file: Arc::clone(file) }));
+        }
+        Ok(None)
+    }
+
+    /// It only takes up room; the next opening removes it too.
+    pub(crate) fn abandon(&self, disk: &dyn Disk) {
+        if self.file.is_some() {
+            let _ = disk.remove(&self.unready);
+        }
+    }
 }
 
 /// Whoever waits for a segment is not left waiting when the preparing thread panicked.
@@ -95,6 +134,8 @@ pub(crate) struct Preparation {
     directory: PathBuf,
     state: Mutex<State>,
     changed: Condvar,
+    #[cfg(feature = "simulation")]
+    pub(crate) stepped: crate::stepped::SteppedMaking,
 }
 
 #[derive(Debug)]
@@ -124,7 +165,14 @@ impl Preparation {
         let wanted = Some(wanted);
         let state = State { wanted, ready, failure, used, awaited, hurry, closed };
         let directory = directory.to_owned();
-        Self { disk, directory, state: Mutex::new(state), changed: Condvar::new() }
+        Self {
+            disk,
+            directory,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            #[cfg(feature = "simulation")]
+            stepped: crate::stepped::SteppedMaking::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -157,6 +205,13 @@ impl Preparation {
             }
             if state.closed {
                 return Err("the log is being closed".to_owned());
+            }
+            #[cfg(feature = "simulation")]
+            if self.stepped.is_on() {
+                drop(state);
+                self.step();
+                state = self.state();
+                continue;
             }
             state.hurry = true;
             self.changed.notify_all();
@@ -193,22 +248,48 @@ impl Preparation {
             drop(state);
             let go_on = |done| self.wait_for_turn(done, wanted.bytes);
             let made = make_segment(&*self.disk, &self.directory, wanted, go_on);
-            let mut state = self.state();
-            match made {
-                Ok(None) => return,
-                Ok(made) => {
-                    (state.ready, state.failure) = (made, None);
-                    self.changed.notify_all();
-                }
-                Err(error) => {
-                    state.failure = Some(format!("no room could be made for more: {error}"));
-                    self.changed.notify_all();
-                    let closed = |state: &mut State| !state.closed;
-                    let waited = self.changed.wait_timeout_while(state, RETRY, closed);
-                    drop(waited.unwrap_or_else(PoisonError::into_inner));
-                }
+            let failed = made.is_err();
+            let Some(made) = made.transpose() else { return };
+            self.made(made);
+            if failed {
+                let closed = |state: &mut State| !state.closed;
+                let waited = self.changed.wait_timeout_while(self.state(), RETRY, closed);
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
             }
         }
+    }
+
+    /// Tells what came of making a segment.
+    fn made(&self, made: io::Result<ReadySegment>) {
+        let mut state = self.state();
+        match made {
+            Ok(ready) => (state.ready, state.failure) = (Some(ready), None),
+            Err(error) => {
+                state.failure = Some(format!("no room could be made for more: {error}"));
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    /// Does one part of making a segment; false if none is wanted.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn step(&self) -> bool {
+        let wanted = {
+            let state = self.state();
+            state.wanted.filter(|_| state.ready.is_none())
+        };
+        let Some(wanted) = wanted else { return false };
+        let making = self.stepped.take();
+        let mut making = making.unwrap_or_else(|| Making::new(&self.directory, wanted));
+        match making.go_on(&*self.disk) {
+            Ok(None) => self.stepped.keep(making),
+            Ok(Some(ready)) => self.made(Ok(ready)),
+            Err(error) => {
+                making.abandon(&*self.disk);
+                self.made(Err(error));
+            }
+        }
+        true
     }
 
     /// Waits until the present segment is used half as far as the next one is made; false if it is closed.

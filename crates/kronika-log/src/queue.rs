@@ -149,6 +149,13 @@ impl Queue {
         !(work.is_empty() && done.is_empty() && state.closed)
     }
 
+    /// Whether there is something to take.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn has_some(&self) -> bool {
+        let state = self.state();
+        state.groups > 0 || !state.done.is_empty()
+    }
+
     /// Waits for a batch to be written.
     pub(crate) fn wait_done(&self, done: &mut Vec<Done>) {
         let mut state = self.state();

@@ -4,7 +4,7 @@
 //! the pages clean that never reached the disk.
 
 use crate::{
-    batch::Batch,
+    batch::{Batch, Part},
     disk::write_full,
     format::{
         COMMIT_BYTES_MAX, COMMIT_HEADER_BYTES, CommitHeader, FIRST_COMMIT, PublishedHead,
@@ -186,6 +186,8 @@ pub(crate) struct Handoff {
     state: Mutex<State>,
     offered: Condvar,
     writer: Mutex<Writer>,
+    #[cfg(feature = "simulation")]
+    pub(crate) stepped: crate::stepped::SteppedWrites,
 }
 
 #[derive(Debug)]
@@ -206,7 +208,13 @@ impl Handoff {
         let (writing, unsettled, halted, closed) = (false, 0, false, false);
         let (filling, spare) = (Batch::new(), Vec::new());
         let state = State { filling, spare, writing, unsettled, halted, closed };
-        Self { state: Mutex::new(state), offered: Condvar::new(), writer: Mutex::new(writer) }
+        Self {
+            state: Mutex::new(state),
+            offered: Condvar::new(),
+            writer: Mutex::new(writer),
+            #[cfg(feature = "simulation")]
+            stepped: crate::stepped::SteppedWrites::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -228,7 +236,7 @@ impl Handoff {
     /// at most so many records, writes it on this thread.
     pub(crate) fn offer(&self, records_here_max: u32) -> Option<Done> {
         let mut state = self.state();
-        if state.filling.is_empty() || state.writing || state.halted {
+        if !state.is_offered() {
             return None;
         }
         // Batches are settled in the order in which they were taken, wherever they were written.
@@ -289,7 +297,7 @@ impl Handoff {
     pub(crate) fn run(&self, queue: &Queue) {
         loop {
             let mut state = self.state();
-            while !state.closed && (state.filling.is_empty() || state.writing || state.halted) {
+            while !state.closed && !state.is_offered() {
                 state = self.offered.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             if state.closed {
@@ -297,29 +305,54 @@ impl Handoff {
             }
             let batch = state.take();
             drop(state);
-            let guard = FailOnPanic(self, queue);
-            let done = self.write(batch);
-            std::mem::forget(guard);
-            queue.push_done(done);
+            self.write_taken(batch, queue);
         }
+    }
+
+    /// Takes the batch that is to be written, if there is one.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn try_take(&self) -> Option<Batch> {
+        let mut state = self.state();
+        state.is_offered().then(|| state.take())
+    }
+
+    /// Writes a batch that was taken, and hands it back through the queue.
+    pub(crate) fn write_taken(&self, mut batch: Batch, queue: &Queue) {
+        let parts = std::mem::take(&mut batch.parts);
+        let mut guard = FailOnPanic { handoff: self, queue, parts };
+        let mut done = self.write(batch);
+        done.batch.parts = std::mem::take(&mut guard.parts);
+        std::mem::forget(guard);
+        queue.push_done(done);
     }
 }
 
 /// A panic while writing is a failed write: the commit thread is not left waiting, and from then on gives the
-/// answers, which have no records, out itself.
-struct FailOnPanic<'a>(&'a Handoff, &'a Queue);
+/// answers, which have no records, out itself. It keeps the results of the batch, which may be a part of a group.
+struct FailOnPanic<'a> {
+    handoff: &'a Handoff,
+    queue: &'a Queue,
+    parts: Vec<Part>,
+}
 
 impl Drop for FailOnPanic<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.handoff.state();
         (state.writing, state.halted) = (false, true);
         drop(state);
+        let mut batch = Batch::new();
+        batch.parts = std::mem::take(&mut self.parts);
         let reason = "the writing thread panicked".to_owned();
-        self.1.push_done(Done { batch: Batch::new(), result: Err(WriteFault::Failed(reason)) });
+        self.queue.push_done(Done { batch, result: Err(WriteFault::Failed(reason)) });
     }
 }
 
 impl State {
+    /// Whether a batch waits that may be written now.
+    fn is_offered(&self) -> bool {
+        !self.filling.is_empty() && !self.writing && !self.halted
+    }
+
     fn take(&mut self) -> Batch {
         self.writing = true;
         self.unsettled += 1;

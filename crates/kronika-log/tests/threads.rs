@@ -113,8 +113,10 @@ fn a_panic_of_the_writing_thread_is_a_failed_write() {
         panics.store(true, Ordering::Relaxed);
         // So many that they are not written by the commit thread itself.
         let group = |letter| (0..8).map(|n| append(&format!("{letter}{n}"), 0, 1)).collect();
-        let unknown = Err(AppendError::UnknownOutcome);
-        assert_eq!(send(&log, group('b')), vec![unknown; 8]);
+        // The writing thread may have taken the batch in the midst of the group.
+        let results = send(&log, group('b'));
+        assert_eq!((results.len(), &results[0]), (8, &Err(AppendError::UnknownOutcome)));
+        assert!(results.iter().all(Result::is_err), "{results:?}");
         for letter in ['c', 'd'] {
             for result in send(&log, group(letter)) {
                 assert!(matches!(result, Err(AppendError::Failed(_))), "{result:?}");
@@ -122,6 +124,23 @@ fn a_panic_of_the_writing_thread_is_a_failed_write() {
         }
         assert_eq!(all_events(&log).len(), 1);
         drop(log);
+    });
+}
+
+/// The results of the part that was being written were lost with it, and those of the rest were given as if they
+/// were all.
+#[test]
+fn a_group_over_several_commits_gets_a_result_for_each_append_though_a_write_panics() {
+    in_time(|| {
+        let panics = Arc::new(AtomicBool::new(false));
+        let disk = PanickingDisk(SimulatedDisk::new(1), Arc::clone(&panics));
+        let settings = Settings { commit_bytes: 1 << 10, ..Settings::small() };
+        let log = Log::open_on(Arc::new(disk), Path::new(PATH), settings).unwrap();
+        panics.store(true, Ordering::Relaxed);
+        let results = send(&log, (0..40).map(|n| append(&format!("a{n}"), 0, 1)).collect());
+        assert_eq!(results.len(), 40);
+        assert_eq!(results[0], Err(AppendError::UnknownOutcome));
+        assert!(matches!(results[39], Err(AppendError::Failed(_))), "{results:?}");
     });
 }
 

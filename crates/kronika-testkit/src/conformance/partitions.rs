@@ -166,7 +166,7 @@ pub(super) async fn a_time_tells_how_far_it_was<M: MakeJournal>(make: &M) {
                 event.append.partition == partition && event.time() <= time
             };
             let none = Mark { partition, ..Mark::default() };
-            let wanted = all.iter().filter(early).next_back().map_or(none, RecordedEvent::mark);
+            let wanted = all.iter().rfind(early).map_or(none, RecordedEvent::mark);
             assert_eq!(bed.journal.at_time(partition, time).await, Ok(wanted), "{time:?}");
         }
         for stream in all.iter().map(RecordedEvent::stream).collect::<BTreeSet<_>>() {

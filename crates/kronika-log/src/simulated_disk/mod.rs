@@ -1,0 +1,358 @@
+//! A seeded disk in memory that does what real ones do at the worst moment: loses what was not synced, tears and
+//! reorders it sector by sector, drops names one by one, fills up, fails, writes short, keeps pages whose sync
+//! failed as if they were clean, and damages what was synced. For tests of this crate and of others.
+//!
+//! All chances come from its seed: the same calls in the same order get the same answers.
+
+mod faults;
+mod file;
+mod inode;
+mod names;
+
+pub use faults::{Corruption, Fault, FaultKind, Misread};
+
+use crate::disk::{Disk, DiskFile, FileSystem, OpenMode};
+use faults::Faults;
+use file::SimulatedFile;
+use inode::{Inode, Kept};
+use names::Names;
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+const SECTOR_BYTES: usize = 512;
+/// A call that failed in a directory may have been done nevertheless: one of so many.
+const DONE_THOUGH_FAILED: u8 = 4;
+
+/// A disk in memory. Clones are the same disk.
+#[derive(Clone)]
+pub struct SimulatedDisk {
+    state: Arc<Mutex<State>>,
+    watcher: Arc<OnceLock<Watcher>>,
+}
+
+type Watcher = Box<dyn Fn() + Send + Sync>;
+
+#[derive(Debug, Clone)]
+struct State {
+    random: fastrand::Rng,
+    inodes: Vec<Inode>,
+    names: Names,
+    faults: Faults,
+    bytes_max: Option<usize>,
+    writes_short: bool,
+    /// Files that were opened before the last crash or restart are dead.
+    generation: u64,
+    trace: u64,
+}
+
+impl fmt::Debug for SimulatedDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatedDisk").field("files", &self.files()).finish_non_exhaustive()
+    }
+}
+
+impl SimulatedDisk {
+    /// An empty disk.
+    pub fn new(seed: u64) -> Self {
+        Self::of(State {
+            random: fastrand::Rng::with_seed(seed),
+            inodes: Vec::new(),
+            names: Names::default(),
+            faults: Faults::default(),
+            bytes_max: None,
+            writes_short: false,
+            generation: 0,
+            trace: 0,
+        })
+    }
+
+    fn of(state: State) -> Self {
+        Self { state: Arc::new(Mutex::new(state)), watcher: Arc::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a call: whoever watches sees the disk as it is before it.
+    fn call(&self) -> MutexGuard<'_, State> {
+        if let Some(watcher) = self.watcher.get() {
+            watcher();
+        }
+        self.state()
+    }
+
+    /// Calls this before every call to the disk from now on; once for a disk, not for its copies.
+    ///
+    /// # Panics
+    /// If somebody watches already.
+    pub fn watch(&self, watcher: impl Fn() + Send + Sync + 'static) {
+        assert!(self.watcher.set(Box::new(watcher)).is_ok(), "nobody watched the disk before");
+    }
+
+    /// Another disk with the same contents, with chances of its own and no faults to come.
+    pub fn copy(&self, seed: u64) -> Self {
+        let mut state = self.state().clone();
+        state.random = fastrand::Rng::with_seed(seed);
+        Self::of(state)
+    }
+
+    /// A copy after a loss of power that left nothing of what was not synced: what is surely durable now. Its faults
+    /// are over, and it has room.
+    pub fn durable_copy(&self, seed: u64) -> Self {
+        let copy = self.copy(seed);
+        {
+            let mut state = copy.state();
+            state.lose(Kept::None, Kept::None);
+            state.faults = Faults::default();
+            (state.bytes_max, state.writes_short) = (None, false);
+        }
+        copy
+    }
+
+    /// The power fails and comes back: of what was not synced any part may be there. Open files are dead.
+    pub fn crash(&self) {
+        let mut state = self.state();
+        let (sectors, names) = (Kept::any(&mut state.random), Kept::any(&mut state.random));
+        state.lose(sectors, names);
+    }
+
+    /// The process ends and another one begins: the page cache stays. Open files are dead.
+    pub fn restart(&self) {
+        let mut state = self.state();
+        state.generation += 1;
+        state.faults.power_is_back();
+    }
+
+    /// Lets a call fail.
+    pub fn fail(&self, fault: Fault) {
+        self.state().faults.add(fault);
+    }
+
+    /// Lets a read give other bytes than those that are stored: the nth from now on, from 1.
+    pub fn misread(&self, nth: u64, misread: Misread) {
+        self.state().faults.misread(nth, misread);
+    }
+
+    /// Ends all faults.
+    pub fn heal(&self) {
+        self.state().faults.end();
+    }
+
+    /// The power fails at this call that changes something, from 1: it and all after it fail, until a crash.
+    pub fn power_fails_at(&self, call: u64) {
+        self.state().faults.power_fails_at(call);
+    }
+
+    /// How many calls that change something there were.
+    pub fn calls(&self) -> u64 {
+        self.state().faults.calls()
+    }
+
+    /// A hash of all calls so far, with their order, places and bytes, and of what came of them.
+    pub fn trace(&self) -> u64 {
+        self.state().trace
+    }
+
+    /// The disk has room for so many bytes.
+    pub fn limit(&self, bytes: Option<usize>) {
+        self.state().bytes_max = bytes;
+    }
+
+    /// Writes write less than they were asked to, now and then.
+    pub fn write_short(&self, short: bool) {
+        self.state().writes_short = short;
+    }
+
+    /// Names of all files.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.state().names.all().map(|(path, _)| path.clone()).collect()
+    }
+
+    /// A file's bytes, as a reader would see them.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn contents(&self, path: &Path) -> Vec<u8> {
+        let state = self.state();
+        state.inodes[state.inode(path)].bytes().to_vec()
+    }
+
+    /// Replaces a file's bytes, durably: damage.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn replace(&self, path: &Path, bytes: &[u8]) {
+        let mut state = self.state();
+        let inode = state.inode(path);
+        state.inodes[inode] = Inode::of(bytes);
+    }
+
+    /// Damages a file, durably. Gives whether any bit of it has changed.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn corrupt(&self, path: &Path, corruption: Corruption) -> bool {
+        let mut state = self.state();
+        let inode = state.inode(path);
+        state.inodes[inode].corrupt(corruption)
+    }
+
+    /// Removes a file, durably.
+    pub fn lose(&self, path: &Path) {
+        self.state().names.forget(path);
+    }
+}
+
+impl State {
+    fn inode(&self, path: &Path) -> usize {
+        self.names.get(path).unwrap_or_else(|| panic!("there is no file {}", path.display()))
+    }
+
+    /// Counts a call and lets it fail if that is its fate.
+    fn begin(&mut self, kind: FaultKind, generation: u64) -> io::Result<()> {
+        if generation != self.generation {
+            return Err(io::Error::other("the process that opened this file has ended"));
+        }
+        self.faults.begin(kind)
+    }
+
+    /// Begins a call on names.
+    fn begin_directory(&mut self) -> io::Result<()> {
+        self.begin(FaultKind::Directory, self.generation)
+    }
+
+    /// Whether a call that failed is done nevertheless. With the power gone nothing is.
+    fn is_done(&mut self, called: &io::Result<()>) -> bool {
+        called.is_ok() || (self.faults.has_power() && self.random.u8(..DONE_THOUGH_FAILED) == 0)
+    }
+
+    /// Notes a call in the trace.
+    fn note(&mut self, call: &str, numbers: [u64; 3], bytes: &[u8]) {
+        let mut check = crc32c::crc32c(call.as_bytes());
+        for number in numbers {
+            check = crc32c::crc32c_append(check, &number.to_le_bytes());
+        }
+        check = crc32c::crc32c_append(check, bytes);
+        let mixed = (self.trace ^ u64::from(check)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.trace = mixed ^ (mixed >> 29);
+    }
+
+    fn note_path(&mut self, call: &str, path: &Path, done: bool) {
+        let name = path.as_os_str().as_encoded_bytes();
+        self.note(call, [u64::from(done), 0, 0], name);
+    }
+
+    fn lose(&mut self, sectors: Kept, names: Kept) {
+        let Self { inodes, random, .. } = self;
+        // What stood on the disk before shows where a file grew and its contents were lost.
+        let garbage = random.u8(..8) == 0;
+        for inode in inodes.iter_mut() {
+            inode.lose(sectors, garbage, random);
+        }
+        self.names.lose(names, &mut self.random);
+        for (number, inode) in self.inodes.iter_mut().enumerate() {
+            if !self.names.has(number) {
+                *inode = Inode::default();
+            }
+        }
+        self.generation += 1;
+        self.faults.power_is_back();
+    }
+
+    /// Whether so many bytes more fit on the disk.
+    fn has_room(&self, grown: usize) -> bool {
+        let Some(most) = self.bytes_max else { return true };
+        let used =
+            self.names.all().map(|(_, inode)| self.inodes[inode].bytes().len()).sum::<usize>();
+        grown == 0 || used + grown <= most
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn create_directory(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let mut state = self.call();
+        let called = state.begin_directory();
+        state.note_path("list", directory, called.is_ok());
+        called?;
+        let inside = state.names.all().filter(|(path, _)| path.parent() == Some(directory));
+        let names = inside.filter_map(|(path, _)| path.file_name()?.to_str().map(str::to_owned));
+        Ok(names.collect())
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let mut state = self.call();
+        let called = state.begin_directory();
+        state.note_path("open", path, called.is_ok());
+        let found = state.names.get(path);
+        if mode != OpenMode::Read && !state.is_done(&called) {
+            return Err(called.expect_err("what was called well is done"));
+        }
+        let inode = match (found, mode) {
+            (None, OpenMode::Read) => {
+                return Err(called.err().unwrap_or(io::ErrorKind::NotFound.into()));
+            }
+            (Some(inode), OpenMode::Read | OpenMode::Write) => inode,
+            (Some(inode), OpenMode::WriteEmpty) => {
+                state.inodes[inode].empty();
+                inode
+            }
+            (None, OpenMode::Write | OpenMode::WriteEmpty) => {
+                let inode = state.inodes.len();
+                state.inodes.push(Inode::default());
+                state.names.add(path, inode);
+                inode
+            }
+        };
+        called?;
+        let writable = mode != OpenMode::Read;
+        let generation = state.generation;
+        Ok(Arc::new(SimulatedFile { disk: self.clone(), inode, generation, writable }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.call();
+        let called = state.begin_directory();
+        state.note_path("rename", from, called.is_ok());
+        if state.is_done(&called) {
+            let inode = state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+            state.names.rename(from, to, inode);
+        }
+        called
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.call();
+        let called = state.begin_directory();
+        state.note_path("remove", path, called.is_ok());
+        if state.is_done(&called) {
+            let inode = state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+            state.names.remove(path, inode);
+        }
+        called
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        let mut state = self.call();
+        let called = state.begin_directory();
+        state.note_path("sync directory", directory, called.is_ok());
+        let State { names, random, faults, .. } = &mut *state;
+        match &called {
+            Ok(()) => names.sync(directory),
+            Err(_) if faults.has_power() => names.sync_failing(directory, random),
+            Err(_) => {}
+        }
+        called
+    }
+
+    fn file_system(&self, _directory: &Path) -> io::Result<FileSystem> {
+        Ok(FileSystem::Local)
+    }
+}
