@@ -15,7 +15,6 @@ use crate::{
     prepare::{Preparation, make_segment},
     queue::Queue,
     random::Random,
-    read::{Fault, Reader},
     real_disk::RealDisk,
     recent::Recent,
     recover::{HEAD_FILE, Recovered, Recovery, recover},
@@ -27,13 +26,13 @@ use crate::{
     stats::{Counters, LogStats},
     write::{Handoff, Tail, Writer, next_segment_bytes},
 };
-use kronika_core::{Incarnation, Mark, Position, ReadError};
+use kronika_core::{Incarnation, Position};
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, RwLock},
     thread::{self, JoinHandle},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 /// The embedded journal.
 ///
@@ -144,39 +143,6 @@ impl Log {
             streams_in_memory: self.shared.index.streams_in_memory(),
             sealing_failure: self.shared.sealing.failure(),
             ..self.shared.counters.read()
-        }
-    }
-
-    /// Reads from memory on the caller's thread, or else from files on a reader thread.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        read: impl Fn(&mut Reader<'_>, Mark) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let durable = self.shared.durable();
-        let mut reader = Reader { shared: &self.shared, window: None, durable: durable.end };
-        match read(&mut reader, durable.mark) {
-            Ok(done) => return Ok(done),
-            Err(Fault::Read(error)) => return Err(error),
-            Err(Fault::NotInMemory) => {}
-        }
-        let (sender, receiver) = oneshot::channel();
-        let shared = Arc::clone(&self.shared);
-        let submitted = self.threads.pool.submit(Box::new(move |window| {
-            if sender.is_closed() {
-                return;
-            }
-            let durable = shared.durable();
-            let mut reader = Reader { shared: &shared, window: Some(window), durable: durable.end };
-            let _ = sender.send(read(&mut reader, durable.mark));
-        }));
-        if !submitted {
-            return Err(ReadError::Unavailable("too many reads are waiting".to_owned()));
-        }
-        match receiver.await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(Fault::Read(error))) => Err(error),
-            Ok(Err(Fault::NotInMemory)) => unreachable!("this read has files"),
-            Err(_) => Err(ReadError::Closed("the log is closed".to_owned())),
         }
     }
 }
@@ -331,7 +297,7 @@ fn go_on(
 pub(crate) struct Threads {
     shared: Arc<Shared>,
     preparation: Arc<Preparation>,
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
     running: Vec<JoinHandle<()>>,
 }
 

@@ -288,11 +288,7 @@ fn naming(fault: Fault, stream: Option<&StreamId>) -> Fault {
 }
 
 pub(crate) fn corrupt(place: Place, malformed: Malformed) -> Fault {
-    let what = match malformed {
-        Malformed::Wrong(what) => what.to_owned(),
-        Malformed::Unknown(what) => format!("{what} is not known to this release"),
-    };
-    let damage = Damage::at(place.segment(), place.offset(), what);
+    let damage = Damage::at(place.segment(), place.offset(), malformed.to_string());
     Fault::Read(ReadError::Corrupt(damage.to_string()))
 }
 

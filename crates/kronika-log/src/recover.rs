@@ -84,7 +84,7 @@ pub(crate) fn recover(
         remove_unready(disk, directory, &names);
         return Ok(None);
     }
-    let prefix = SealedPrefix::open(disk, directory, &names, numbers, recovery)?;
+    let prefix = SealedPrefix::open(disk, directory, &names, numbers, recovery, u64::MAX)?;
     let runs = prefix.index.runs();
     let mut scan = Scan::new(disk, directory, prefix, recovery);
     for number in runs.covered() + 1..=numbers {

@@ -141,11 +141,7 @@ pub(crate) fn seal_segment(
 }
 
 fn damaged(full: FullSegment, offset: u64, malformed: &Malformed) -> SealFault {
-    let what = match malformed {
-        Malformed::Wrong(what) => (*what).to_owned(),
-        Malformed::Unknown(what) => format!("{what} is not known to this release"),
-    };
-    SealFault::Damaged(Damage::at(full.segment, offset, what))
+    SealFault::Damaged(Damage::at(full.segment, offset, malformed.to_string()))
 }
 
 impl Contents {

@@ -26,13 +26,14 @@ pub(crate) struct SealedPrefix {
 }
 
 impl SealedPrefix {
-    /// Opens it; there is at least one segment.
+    /// Opens it, up to a commit's number; there is at least one segment.
     pub(crate) fn open(
         disk: &dyn Disk,
         directory: &Path,
         names: &[String],
         segments: u32,
         recovery: Recovery,
+        number_max: u64,
     ) -> Result<Self, OpenError> {
         let first = open_segment(disk, directory, 1, OpenMode::Read, None)?.header;
         let (incarnation, salt) = (first.incarnation, first.salt);
@@ -48,7 +49,7 @@ impl SealedPrefix {
                 && (footer_before.0, footer_before.1, footer.header.hash_before) == before
                 && footer.header.segment_check == opened.check()
                 && footer.header.end <= opened.bytes;
-            if !continues {
+            if !continues || footer.header.after.0 > number_max {
                 break;
             }
             let (seal, end) = (opened.seal(), footer.header.end);

@@ -49,6 +49,12 @@ impl Shared {
         self.durable.borrow().clone()
     }
 
+    /// Why nothing more is recorded.
+    pub(crate) fn closed(&self) -> String {
+        let failed = self.durable.borrow().failed.clone();
+        failed.map_or_else(|| "the log is closed".to_owned(), |reason| reason.to_string())
+    }
+
     /// Why the index could not be read; what is wrong of it is made anew.
     pub(crate) fn index_failed(&self, error: &io::Error) -> String {
         let runs = self.index.runs();

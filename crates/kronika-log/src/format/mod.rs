@@ -53,6 +53,15 @@ pub(crate) enum Malformed {
     Unknown(String),
 }
 
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Wrong(what) => f.write_str(what),
+            Self::Unknown(what) => write!(f, "{what} is not known to this release"),
+        }
+    }
+}
+
 /// What binds checks to one segment: made from its salt, its id and the incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seal {
