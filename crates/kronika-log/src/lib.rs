@@ -9,6 +9,8 @@ mod commit;
 mod disk;
 mod error;
 mod format;
+#[cfg(feature = "simulation")]
+mod fuzzing;
 mod index;
 mod journal;
 mod lock;
@@ -38,6 +40,9 @@ mod write;
 
 pub use disk::{Disk, DiskFile, FileSystem, OpenMode};
 pub use error::{Damage, OpenError};
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub use fuzzing::{Belief, decode as fuzz_decode, open as fuzz_open};
 pub use lock::DirectoryLock;
 pub use log::Log;
 pub use real_disk::RealDisk;

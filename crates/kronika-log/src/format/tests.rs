@@ -159,6 +159,25 @@ fn no_length_is_believed() {
 }
 
 #[test]
+fn numbers_that_cannot_be_are_refused() {
+    // Fuzzing found the first two: they overflowed where an append with a check that fits was decoded. The third made
+    // room for 65,535 events before one was read; the last were passed over without being understood.
+    let mut whole = Vec::new();
+    encode_append(&mut whole, &append(), Position::new(21), Timestamp::new(0)).unwrap();
+    let check = |at: usize, value: &[u8], expected: &'static str| {
+        let mut bytes = whole.clone();
+        bytes[at..at + value.len()].copy_from_slice(value);
+        let wrong = Malformed::Wrong(expected);
+        assert_eq!(RecordHead::of(&bytes).unwrap_err(), wrong);
+        assert_eq!(decode_append(&bytes.into(), None).unwrap_err(), wrong);
+    };
+    check(32, &[0xff; 8], "an append's version or position is not possible");
+    check(48, &[0xff; 8], "an append's version or position is not possible");
+    check(10, &4097u16.to_le_bytes(), "an append has more events than are possible");
+    check(64, &[6], "an append has fields without their flag");
+}
+
+#[test]
 fn sparse_sectors_are_those_of_the_file() {
     let check = |offset: u64, set: &[usize], expected: (u16, u16)| {
         let mut commit = vec![0; 1600];
