@@ -188,7 +188,8 @@ fn insert(bytes: &mut Vec<u8>, input: &mut Input<'_>) {
     bytes.splice(at..at, filling);
     bytes.truncate(length);
     // The fields of an append grow too, or else its events.
-    let grown = [Some(commit + 4), Some(record), (input.u8() % 2 == 0).then_some(record + 64)];
+    let grown =
+        [Some(commit + 4), Some(record), input.u8().is_multiple_of(2).then_some(record + 64)];
     for at in grown.into_iter().flatten() {
         let length = word(bytes, at) + UNIT_BYTES;
         put(bytes, at, &(length as u32).to_le_bytes());

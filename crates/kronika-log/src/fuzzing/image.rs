@@ -28,12 +28,22 @@ pub(super) struct Image {
     pub(super) ends: BTreeSet<u64>,
 }
 
-/// Settings that go on with any image; what is read comes from files.
-pub(super) fn settings() -> Settings {
+/// Where reads of an image find what they need.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reads {
+    FromFiles,
+    FromMemory,
+}
+
+/// Settings that go on with any image.
+fn settings(reads: Reads) -> Settings {
     Settings {
         segment_bytes: 8192,
         first_segment_bytes: 8192,
-        recent_bytes: 0,
+        recent_bytes: match reads {
+            Reads::FromFiles => 0,
+            Reads::FromMemory => 1 << 20,
+        },
         reader_threads: 1,
         clock: || Timestamp::new(1_700_000_000_000_000),
         seed: Some(7),
@@ -41,26 +51,26 @@ pub(super) fn settings() -> Settings {
     }
 }
 
-pub(super) fn open(disk: &SimulatedDisk) -> Result<Log, crate::OpenError> {
-    Log::open_on(Arc::new(disk.clone()), Path::new(DIRECTORY), settings())
+pub(super) fn open(disk: &SimulatedDisk, reads: Reads) -> Result<Log, crate::OpenError> {
+    Log::open_on(Arc::new(disk.clone()), Path::new(DIRECTORY), settings(reads))
 }
 
 /// One of the images: a short one, and one of several segments.
 pub(super) fn image(which: u8) -> &'static Image {
     static IMAGES: [OnceLock<Image>; 2] = [const { OnceLock::new() }; 2];
     let which = usize::from(which) % IMAGES.len();
-    IMAGES[which].get_or_init(|| Image::write([3, 40][which]))
+    IMAGES[which].get_or_init(|| Image::write([3, 14][which]))
 }
 
 impl Image {
     /// Writes so many groups, with a claim now and then.
     fn write(groups: u64) -> Self {
         let disk = SimulatedDisk::new(groups);
-        let log = open(&disk).expect("an empty disk holds no journal");
+        let log = open(&disk, Reads::FromFiles).expect("an empty disk holds no journal");
         let (mut versions, mut ends) = (HashMap::new(), BTreeSet::from([0]));
         let (mut position, mut epoch) = (0, Epoch::default());
         for group in 0..groups {
-            if group % 16 == 1 {
+            if group % 8 == 1 {
                 let claimed = block_on(log.claim(SliceRange::ALL, None));
                 epoch = claimed.expect("nobody else claims").epoch;
             }
@@ -115,7 +125,7 @@ fn append(number: u64, stream: StreamId, expected: u64, epoch: Epoch) -> Append 
         metadata: (n == 2).then(|| Box::new(Metadata::from([("who".into(), "Zoë".into())]))),
         ..NewEvent::default()
     };
-    let more = (number % 3 == 0).then(|| {
+    let more = number.is_multiple_of(3).then(|| {
         let keyed = Keyed { key: format!("key-{number}"), fingerprint: 5, reply: "null".into() };
         let due = Timestamp::new(9);
         let timer = Timer { due, command: "close".into(), body: b"{}".to_vec() };
@@ -138,7 +148,7 @@ fn append(number: u64, stream: StreamId, expected: u64, epoch: Epoch) -> Append 
 pub(super) fn all_events(log: &Log) -> Result<Vec<RecordedEvent>, String> {
     let (mut events, mut after) = (Vec::new(), Position::ZERO);
     loop {
-        let read = ReadPartition::after(PartitionId::default(), after).limit_events(7);
+        let read = ReadPartition::after(PartitionId::default(), after).limit_events(16);
         let page = block_on(log.read_partition(read)).map_err(|error| error.to_string())?;
         events.extend(page.events);
         if page.at_head {
@@ -155,7 +165,7 @@ pub(super) fn all_appends(log: &Log) -> Result<Vec<(StreamId, Vec<RecordedAppend
 }
 
 fn appends_of(log: &Log, stream: StreamId) -> Result<(StreamId, Vec<RecordedAppend>), String> {
-    let mut read = ReadStream::forwards(stream.clone()).limit_appends(5);
+    let mut read = ReadStream::forwards(stream.clone()).limit_appends(8);
     let mut appends: Vec<RecordedAppend> = Vec::new();
     loop {
         let page = block_on(log.read_stream(read.clone())).map_err(|error| error.to_string())?;

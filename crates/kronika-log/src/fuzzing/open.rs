@@ -4,7 +4,7 @@
 use super::{
     Input, block_on,
     forge::{Files, Forgery},
-    image::{Image, all_appends, all_events, image, open as open_log},
+    image::{Image, Reads, all_appends, all_events, image, open as open_log},
 };
 use crate::{Log, OpenError, SimulatedDisk};
 use kronika_core::{
@@ -33,7 +33,9 @@ pub enum Belief {
 pub fn open(input: &[u8], belief: Belief) -> Result<(), String> {
     let mut input = Input(input);
     let image = image(input.u8());
-    let forgery = match input.u8() % 4 {
+    let how = input.u8();
+    let reads = if how & 4 == 0 { Reads::FromFiles } else { Reads::FromMemory };
+    let forgery = match how % 4 {
         0 | 1 => Forgery::None,
         2 => Forgery::Checks,
         _ => Forgery::Chain,
@@ -56,6 +58,7 @@ pub fn open(input: &[u8], belief: Belief) -> Result<(), String> {
     files.put(&disk);
     let known = Known {
         image,
+        reads,
         strict: forgery == Forgery::None || belief == Belief::InNothing,
         complete: head(&files) == published,
         unchanged,
@@ -66,6 +69,7 @@ pub fn open(input: &[u8], belief: Belief) -> Result<(), String> {
 /// What is known of a journal that was changed.
 struct Known {
     image: &'static Image,
+    reads: Reads,
     /// Nothing is read that was not written.
     strict: bool,
     /// The published head is there, so nothing is missing at the end.
@@ -77,7 +81,7 @@ struct Known {
 impl Known {
     fn holds(&self, disk: &SimulatedDisk) -> Result<(), String> {
         let before = Files::of(disk);
-        let log = match open_log(disk) {
+        let log = match open_log(disk, self.reads) {
             Ok(log) => log,
             Err(error) if self.unchanged => return Err(format!("a whole one is refused: {error}")),
             Err(error) => return refused(&error, &before, &Files::of(disk)),
@@ -155,7 +159,8 @@ fn goes_on(disk: &SimulatedDisk, log: Log, events: usize) -> Result<(), String> 
     let done = done.into_iter().next().expect("there is a result for each append");
     done.map_err(|error| format!("does not go on: {error}"))?;
     drop(log);
-    let again = open_log(disk).map_err(|error| format!("cannot be opened again: {error}"))?;
+    let again = open_log(disk, Reads::FromFiles)
+        .map_err(|error| format!("cannot be opened again: {error}"))?;
     let head = block_on(again.head(PartitionId::default()));
     let head = head.map_err(|error| format!("the head: {error}"))?;
     if (head.position.get() as usize) <= events {
