@@ -194,8 +194,8 @@ class Log:
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as contents:
                     before = self.number
                     yield from self.read_segment(contents)
-            last = self.segment == len(names)
-            need(last or self.number > before, FIRST, "damaged: no commits, and a segment behind it")
+            may_be_empty = self.segment in (1, len(names))
+            need(may_be_empty or self.number > before, FIRST, "damaged: no commits, and a segment behind it")
         self.need_published()
 
     def need_published(self):

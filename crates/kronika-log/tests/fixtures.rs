@@ -250,6 +250,25 @@ fn both_readers_refuse_the_same_flips() {
     }
 }
 
+#[test]
+fn a_first_segment_that_is_too_small_for_the_first_commit_stays_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let large = || {
+        let body = format!("\"{}\"", "x".repeat(9000));
+        kronika_core::Append { events: vec![event(body)], ..append("large", 0, 0) }
+    };
+    let log = open(directory.path()).unwrap();
+    send_one(&log, large()).unwrap();
+    let events = all_events(&log).iter().map(event_line).collect::<Vec<_>>();
+    drop(log);
+    let log = open(directory.path()).unwrap();
+    assert_eq!(all_events(&log).iter().map(event_line).collect::<Vec<_>>(), events);
+    drop(log);
+    let Some(output) = second_reader(directory.path()) else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(json_lines(&output.stdout)[1..], events);
+}
+
 /// A fixture's first segment, to be changed by somebody who can make checks that fit.
 struct Forged {
     directory: tempfile::TempDir,
