@@ -57,6 +57,11 @@ def sectors(file, start, end):
         yield file[at:min(at + SECTOR, end)]
 
 
+def has_a_bit_at_most(sector):
+    number = int.from_bytes(sector, "little")
+    return number == 0 or number & (number - 1) == 0
+
+
 class Raw(str):
     """JSON that is printed as it was written."""
 
@@ -282,7 +287,7 @@ class Log:
             torn = lost > 0 and is_zero(file, end, len(file))
             need(torn, at, "damaged: the check of a commit's body does not fit")
             self.torn(at, f"commit {number} lacks {lost} sectors")
-        found = sum(int.from_bytes(sector, "little").bit_count() <= 1 for sector in sectors(file, at, end))
+        found = sum(has_a_bit_at_most(sector) for sector in sectors(file, at, end))
         need(found == sparse, at, f"damaged: {found} sparse sectors, {sparse} by the header")
         expected = (self.number + 1, self.check, self.position)
         need((number, chain, position) == expected, at, f"damaged: not the commit {expected} that is expected")
