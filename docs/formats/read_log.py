@@ -195,7 +195,7 @@ class Log:
         for self.segment, name in enumerate(names, 1):
             need(name == f"{self.segment:08}.segment", 0, "damaged: the segment is missing")
             with open(os.path.join(self.journal, name), "rb") as file:
-                need(os.fstat(file.fileno()).st_size >= 8192, 0, "damaged: shorter than 8 KiB")
+                need(os.fstat(file.fileno()).st_size >= SECTOR, 0, "damaged: shorter than its header")
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as contents:
                     before = self.number
                     yield from self.read_segment(contents)
@@ -235,6 +235,7 @@ class Log:
         need(features == 0 and partition == 0, 36, f"features {features}, partition {partition}: not known")
         need(number == self.segment, 32, f"damaged: the header is that of segment {number}")
         need(not any(rest), 58, "damaged: the rest of the header is not zero")
+        need(length % FIRST == 0 and 2 * FIRST <= length <= 1 << 31, 40, "damaged: the length is not possible")
         need(length == len(file), 40, f"damaged: {len(file)} bytes, {length} by the header")
         need(self.incarnation in (None, incarnation), 16, "damaged: a segment of another history")
         need(is_zero(file, 512, FIRST), 512, "damaged: the space behind the header is not zero")
@@ -246,7 +247,6 @@ class Log:
         while at < length:
             if not any(file[at:at + 64]):
                 return self.read_end(file, at, seal)
-            need(at + 64 <= length, at, "damaged: bytes stand behind the last commit")
             lines, at = self.read_commit(file, at, seal)
             yield from lines
 

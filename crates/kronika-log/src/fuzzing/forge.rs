@@ -208,8 +208,10 @@ struct Chain {
 }
 
 impl Chain {
-    fn segment(&mut self, bytes: &mut [u8]) {
+    fn segment(&mut self, bytes: &mut Vec<u8>) {
         if self.forgery == Forgery::Chain {
+            // Any length that a segment can have.
+            bytes.resize(bytes.len().next_multiple_of(FIRST), 0);
             let length = bytes.len() as u64;
             put(bytes, 40, &length.to_le_bytes());
         }
