@@ -11,6 +11,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod lines;
 mod shell;
 mod test;
@@ -26,7 +27,8 @@ usage: cargo xtask TASK
   lines                  how long the marked examples are
   ci [--skip-tests]      formatting, tidy, clippy, documentation, licences, then the tests
   bench NAME [--json] [--quick]
-                         a benchmark, built for release; arguments go to `kronika-bench`";
+                         a benchmark, built for release; arguments go to `kronika-bench`
+  fuzz [--seconds N]     the fuzz targets, two minutes in all or as long as is said";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(ci::Tests::Run),
         ["ci", "--skip-tests"] => ci::run(ci::Tests::Skip),
         ["bench", arguments @ ..] if !arguments.is_empty() => bench::run(arguments),
+        ["fuzz", arguments @ ..] => fuzz::run(arguments),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

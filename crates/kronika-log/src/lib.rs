@@ -14,6 +14,8 @@ mod follower;
 mod following;
 mod footer;
 mod format;
+#[cfg(feature = "simulation")]
+mod fuzzing;
 mod index;
 mod journal;
 mod lock;
@@ -52,6 +54,9 @@ mod write;
 pub use disk::{Disk, DiskFile, FileSystem, OpenMode};
 pub use error::{Damage, OpenError};
 pub use follower::Follower;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub use fuzzing::{Belief, decode as fuzz_decode, open as fuzz_open};
 pub use lock::DirectoryLock;
 pub use log::Log;
 pub use real_disk::RealDisk;

@@ -2,13 +2,14 @@
 
 use super::{
     Malformed, Seal, Taker,
-    encode::{APPEND, HAS_MORE, RECORD_HEAD_BYTES, WRITES},
+    encode::{APPEND, EVENT_HEAD_BYTES, HAS_MORE, RECORD_HEAD_BYTES, WRITES},
     fields::{Fields, of_append, of_event, skip_unknown},
 };
 use bytes::Bytes;
 use kronika_core::{
-    AppendHeader, AppendId, AppendMore, Codec, Epoch, EventId, Keyed, Metadata, PartitionId,
-    Position, RecordedAppend, RecordedEvent, StreamId, Timer, Timestamp, Version,
+    AppendHeader, AppendId, AppendMore, Codec, EVENTS_PER_APPEND_MAX, Epoch, EventId, Keyed,
+    Metadata, PartitionId, Position, RecordedAppend, RecordedEvent, StreamId, Timer, Timestamp,
+    Version,
 };
 use std::{borrow::Cow, sync::Arc};
 
@@ -57,6 +58,16 @@ impl<'a> RecordHead<'a> {
         let (expected, epoch) = (Version::new(taker.u64()?), Epoch::new(taker.u64()?));
         let (first, time) = (Position::new(taker.u64()?), Timestamp::new(taker.i64()?));
         let field_bytes = taker.u32()? as usize;
+        if usize::from(events) > EVENTS_PER_APPEND_MAX {
+            return Err(Malformed::Wrong("an append has more events than are possible"));
+        }
+        let possible = |number: u64| number.checked_add(u64::from(events) + 1).is_some();
+        if !possible(expected.get()) || !possible(first.get()) {
+            return Err(Malformed::Wrong("an append's version or position is not possible"));
+        }
+        if !has_more && field_bytes > 0 {
+            return Err(Malformed::Wrong("an append has fields without their flag"));
+        }
         Ok(Self {
             events,
             id,
@@ -149,7 +160,8 @@ pub(crate) fn decode_append(
         command: Cow::Owned(head.command.to_owned()),
         more: decode_more(&head, record)?,
     });
-    let mut events: Vec<RecordedEvent> = Vec::with_capacity(usize::from(head.events));
+    let room = usize::from(head.events).min(head.rest.len() / EVENT_HEAD_BYTES);
+    let mut events: Vec<RecordedEvent> = Vec::with_capacity(room);
     let mut rest = Taker(head.rest);
     for index in 0..usize::from(head.events) {
         let view = EventView::take(&mut rest)?;

@@ -82,7 +82,8 @@ impl SegmentHeader {
             bytes: u64_at(40),
             salt: u64_at(48),
         };
-        if header.bytes <= FIRST_COMMIT || header.bytes > 1 << 31 {
+        let possible = FIRST_COMMIT + 1..=1 << 31;
+        if !possible.contains(&header.bytes) || !header.bytes.is_multiple_of(FIRST_COMMIT) {
             return Err(SegmentFault::Wrong("the segment's length is not possible"));
         }
         Ok(header)
