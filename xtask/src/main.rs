@@ -14,6 +14,7 @@ mod ci;
 mod fuzz;
 mod lines;
 mod shell;
+mod simulate;
 mod test;
 mod tidy;
 
@@ -28,7 +29,10 @@ usage: cargo xtask TASK
   ci [--skip-tests]      formatting, tidy, clippy, documentation, licences, then the tests
   bench NAME [--json] [--quick]
                          a benchmark, built for release; arguments go to `kronika-bench`
-  fuzz [--seconds N]     the fuzz targets, two minutes in all or as long as is said";
+  fuzz [--seconds N]     the fuzz targets, two minutes in all or as long as is said
+  simulate [--seeds N] [--from SEED] [--seed SEED] [--json]
+                         lives of the log on simulated disks, each from its seed, checked against a model
+  kills [--rounds N]     kills a process that appends, 200 times unless said otherwise, and looks what is there";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +45,9 @@ fn main() -> ExitCode {
         ["ci", "--skip-tests"] => ci::run(ci::Tests::Skip),
         ["bench", arguments @ ..] if !arguments.is_empty() => bench::run(arguments),
         ["fuzz", arguments @ ..] => fuzz::run(arguments),
+        ["simulate", arguments @ ..] => simulate::run(arguments),
+        ["kills"] => simulate::kills("200"),
+        ["kills", "--rounds", rounds] => simulate::kills(rounds),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -208,6 +208,7 @@ impl Preparation {
             }
             #[cfg(feature = "simulation")]
             if self.stepped.is_on() {
+                state.hurry = true;
                 drop(state);
                 self.step();
                 state = self.state();
@@ -271,7 +272,7 @@ impl Preparation {
         self.changed.notify_all();
     }
 
-    /// Does one part of making a segment; false if none is wanted.
+    /// Does one part of making a segment; false if none is wanted, or it is not its turn yet.
     #[cfg(feature = "simulation")]
     pub(crate) fn step(&self) -> bool {
         let wanted = {
@@ -281,6 +282,10 @@ impl Preparation {
         let Some(wanted) = wanted else { return false };
         let making = self.stepped.take();
         let mut making = making.unwrap_or_else(|| Making::new(&self.directory, wanted));
+        if making.is_filling() && !self.state().is_turn(making.done, wanted.bytes) {
+            self.stepped.keep(making);
+            return false;
+        }
         match making.go_on(&*self.disk) {
             Ok(None) => self.stepped.keep(making),
             Ok(Some(ready)) => self.made(Ok(ready)),
@@ -295,11 +300,17 @@ impl Preparation {
     /// Waits until the present segment is used half as far as the next one is made; false if it is closed.
     fn wait_for_turn(&self, done: u64, bytes: u64) -> bool {
         let mut state = self.state();
-        state.awaited = (done * 512 / bytes).max(1);
-        while !state.closed && !state.hurry && state.failure.is_none() && state.used < state.awaited
-        {
+        while !state.closed && !state.is_turn(done, bytes) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         !state.closed
+    }
+}
+
+impl State {
+    /// Whether so many bytes of a segment are to be followed by more now.
+    fn is_turn(&mut self, done: u64, bytes: u64) -> bool {
+        self.awaited = (done * 512 / bytes).max(1);
+        self.hurry || self.failure.is_some() || self.used >= self.awaited
     }
 }

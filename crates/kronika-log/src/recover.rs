@@ -348,7 +348,7 @@ impl<'a> Scan<'a> {
         bytes: u64,
     ) -> Result<Vec<u8>, OpenError> {
         let failed = failed(self.directory, number);
-        let mut chunk = vec![0; READ_AHEAD];
+        let mut chunk = vec![0; READ_AHEAD.min((bytes - offset) as usize)];
         let (mut at, mut used) = (offset, offset);
         while at < bytes {
             let wanted = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(READ_AHEAD);

@@ -1,59 +1,140 @@
-//! A real process is killed in the middle of its work, again and again: what it had acknowledged is there.
-#![allow(clippy::unwrap_used)]
+//! A real process is killed in the middle of its work, again and again: what it had acknowledged is there, each group
+//! of one stream as a whole, and nothing is there that was not sent.
+//!
+//! `KRONIKA_KILLS=200` kills so many times, `cargo xtask kills` in a release build.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;
 
 use common::*;
-use kronika_core::{Direction, Version};
+use kronika_core::{Append, AppendId, Direction, Timestamp, Version};
 use kronika_log::{Log, Settings};
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    time::Instant,
 };
 
 const DIRECTORY: &str = "KRONIKA_LOG_TEST_DIRECTORY";
+const TEST: &str = "what_a_killed_process_acknowledged_is_there";
+const WRITERS: usize = 4;
+/// Appends of one group.
+const GROUP: u64 = 3;
+/// A journal is killed so often before the next one is made.
+const KILLS_OF_ONE: u64 = 20;
+
+fn open(directory: &Path) -> Log {
+    let settings = Settings { segment_bytes: 256 << 10, ..Settings::small() };
+    Log::open(&directory.join("journal"), settings).unwrap()
+}
+
+fn name(writer: usize) -> String {
+    format!("writer{writer}")
+}
+
+/// The append of a writer that makes this version: another process knows it too.
+fn append_of(writer: usize, version: u64) -> Append {
+    let random = (writer as u64) << 48 | version;
+    let id = AppendId::from_parts(Timestamp::new(1_700_000_000_000_000), random);
+    // Of every size, so that commits end anywhere in their sectors.
+    let body = vec![b'a' + (random % 26) as u8; (version * 7 % 301) as usize];
+    Append { id, events: vec![event(body)], ..append(&name(writer), version - 1, 0) }
+}
 
 /// Appends without end and tells each acknowledgement. Only a child process of the test below does so.
-fn append_for_ever(directory: &str) {
-    let log = Log::open(&Path::new(directory).join("journal"), Settings::small()).unwrap();
-    let mut version = all_of(&log, "a", Direction::Forwards, 1000).len() as u64;
-    let mut out = std::io::stdout();
-    loop {
-        let group = (0..3).map(|n| append("a", version + n, 1)).collect();
-        for result in send(&log, group) {
-            version = result.unwrap().version.get();
+fn append_for_ever(directory: &Path) {
+    let log = open(directory);
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let log = &log;
+            scope.spawn(move || {
+                let mut version =
+                    all_of(log, &name(writer), Direction::Forwards, 1000).len() as u64;
+                loop {
+                    let group = (1..=GROUP).map(|n| append_of(writer, version + n)).collect();
+                    for result in send(log, group) {
+                        version = result.unwrap().version.get();
+                    }
+                    let mut out = std::io::stdout().lock();
+                    writeln!(out, "acknowledged {writer} {version}").unwrap();
+                    out.flush().unwrap();
+                }
+            });
         }
-        writeln!(out, "acknowledged {version}").unwrap();
-        out.flush().unwrap();
+    });
+}
+
+fn start(directory: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", TEST, "--nocapture"])
+        .env(DIRECTORY, directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Kills a process after it told so many acknowledgements, and takes those that it told until then into account.
+fn kill_after(directory: &Path, told: usize, acknowledged: &mut [u64; WRITERS]) {
+    let mut child = start(directory);
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let acknowledgements = lines.filter_map(|line| {
+        let line = line.unwrap();
+        let (writer, version) = line.strip_prefix("acknowledged ")?.split_once(' ')?;
+        // The last line may be cut by the kill.
+        Some((writer.parse::<usize>().ok()?, version.parse::<u64>().ok()?))
+    });
+    for (number, (writer, version)) in acknowledgements.enumerate() {
+        acknowledged[writer] = version.max(acknowledged[writer]);
+        if number == told {
+            child.kill().unwrap();
+        }
     }
+    let ended = child.wait().unwrap();
+    assert_eq!(ended.code(), None, "it was killed, and did not end by itself");
+}
+
+/// Everything that is there was sent, and what was acknowledged is there. What is there stays from now on.
+fn check(directory: &Path, acknowledged: &mut [u64; WRITERS]) {
+    let log = open(directory);
+    let mut events = 0;
+    for (writer, acknowledged) in acknowledged.iter_mut().enumerate() {
+        let found = all_of(&log, &name(writer), Direction::Forwards, 1000);
+        let version = found.len() as u64;
+        assert!(version >= *acknowledged, "{version} of {acknowledged} of writer {writer}");
+        assert_eq!(version % GROUP, 0, "a commit is there as a whole");
+        for (append, version) in found.iter().zip(1..) {
+            let sent = append_of(writer, version);
+            assert_eq!((append.header.id, append.version()), (sent.id, Version::new(version)));
+            assert_eq!(append.events[0].body, sent.events[0].body);
+        }
+        *acknowledged = version;
+        events += version;
+    }
+    let all = all_events(&log);
+    assert_eq!(all.len() as u64, events);
+    assert!(all.iter().zip(1..).all(|(event, position)| event.position.get() == position));
 }
 
 #[test]
 fn what_a_killed_process_acknowledged_is_there() {
     if let Ok(directory) = std::env::var(DIRECTORY) {
-        return append_for_ever(&directory);
+        return append_for_ever(Path::new(&directory));
     }
-    let directory = tempfile::tempdir().unwrap();
-    let mut acknowledged = 0;
-    for round in 0..12u64 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "what_a_killed_process_acknowledged_is_there", "--nocapture"])
-            .env(DIRECTORY, directory.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let told =
-            lines.filter_map(|line| line.unwrap().strip_prefix("acknowledged ")?.parse().ok());
-        acknowledged = told.take(3 + 7 * round as usize).last().unwrap_or(acknowledged);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let log = Log::open(&directory.path().join("journal"), Settings::small()).unwrap();
-        let found = all_of(&log, "a", Direction::Forwards, 1000);
-        assert!(found.len() as u64 >= acknowledged, "{} of {acknowledged}", found.len());
-        assert_eq!(found.len() % 3, 0, "a commit is there as a whole");
-        assert_eq!(found.last().unwrap().version(), Version::new(found.len() as u64));
-        assert_eq!(all_events(&log).len(), found.len());
+    let rounds = std::env::var("KRONIKA_KILLS").map_or(12, |rounds| rounds.parse().unwrap());
+    let (begun, mut random) = (Instant::now(), fastrand::Rng::with_seed(rounds));
+    let mut directory = tempfile::tempdir().unwrap();
+    let (mut acknowledged, mut total) = ([0; WRITERS], 0);
+    for round in 0..rounds {
+        if round % KILLS_OF_ONE == 0 {
+            total += acknowledged.iter().sum::<u64>();
+            (directory, acknowledged) = (tempfile::tempdir().unwrap(), [0; WRITERS]);
+        }
+        let told = if random.u8(..4) == 0 { random.usize(..5) } else { random.usize(..300) };
+        kill_after(directory.path(), told, &mut acknowledged);
+        check(directory.path(), &mut acknowledged);
     }
+    total += acknowledged.iter().sum::<u64>();
+    let seconds = begun.elapsed().as_secs_f64();
+    eprintln!("{rounds} kills, {total} appends there, {seconds:.1} s");
 }

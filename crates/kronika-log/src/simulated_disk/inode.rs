@@ -148,6 +148,22 @@ impl Inode {
         }
     }
 
+    /// Clean pages are dropped from the cache and read from the disk again: what was called clean and is not
+    /// durable is gone.
+    pub(super) fn evict(&mut self) {
+        if self.emptied || Arc::ptr_eq(&self.cached, &self.durable) || self.cached == self.durable {
+            return;
+        }
+        let mut cached = self.durable.to_vec();
+        cached.resize(self.cached.len(), 0);
+        for sector in self.dirty.clone().take() {
+            let start = sector * SECTOR_BYTES;
+            let end = (start + SECTOR_BYTES).min(cached.len());
+            cached[start..end].copy_from_slice(&self.cached[start..end]);
+        }
+        self.cached = Arc::new(cached);
+    }
+
     /// The power fails.
     pub(super) fn lose(&mut self, kept: Kept, garbage: bool, random: &mut fastrand::Rng) {
         self.keep(kept, garbage, random);

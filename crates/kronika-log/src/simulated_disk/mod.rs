@@ -120,9 +120,16 @@ impl SimulatedDisk {
         state.lose(sectors, names);
     }
 
-    /// The process ends and another one begins: the page cache stays. Open files are dead.
+    /// The process ends and another one begins: the page cache stays, but for some of what is called clean in it.
+    /// Open files are dead.
     pub fn restart(&self) {
         let mut state = self.state();
+        let State { inodes, random, .. } = &mut *state;
+        for inode in inodes.iter_mut() {
+            if random.u8(..4) == 0 {
+                inode.evict();
+            }
+        }
         state.generation += 1;
         state.faults.power_is_back();
     }
@@ -160,6 +167,11 @@ impl SimulatedDisk {
     /// The disk has room for so many bytes.
     pub fn limit(&self, bytes: Option<usize>) {
         self.state().bytes_max = bytes;
+    }
+
+    /// Bytes of all files.
+    pub fn used(&self) -> usize {
+        self.state().used()
     }
 
     /// Writes write less than they were asked to, now and then.
@@ -265,10 +277,11 @@ impl State {
 
     /// Whether so many bytes more fit on the disk.
     fn has_room(&self, grown: usize) -> bool {
-        let Some(most) = self.bytes_max else { return true };
-        let used =
-            self.names.all().map(|(_, inode)| self.inodes[inode].bytes().len()).sum::<usize>();
-        grown == 0 || used + grown <= most
+        grown == 0 || self.bytes_max.is_none_or(|most| self.used() + grown <= most)
+    }
+
+    fn used(&self) -> usize {
+        self.names.all().map(|(_, inode)| self.inodes[inode].bytes().len()).sum()
     }
 }
 
