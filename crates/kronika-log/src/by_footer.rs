@@ -44,14 +44,18 @@ impl Reader<'_> {
         let Some(wanted) = wanted else { return Ok(Some(self.skip(filling, &footer))) };
         let after = filling.read.after.get().saturating_sub(first.get());
         let Ok(mut summaries) = Summaries::new(&footer, &wanted, after) else { return Ok(None) };
-        let mut last_read = None;
+        let (mut last_read, mut advanced) = (None, false);
         loop {
-            let Ok(next) = summaries.next() else { return Ok(None) };
+            let Ok(next) = summaries.next() else {
+                // What was given is not to be given again: the next page decodes what is behind it.
+                return Ok(advanced.then_some(Ended::Full));
+            };
             let Some(summary) = next else { return Ok(Some(self.skip(filling, &footer))) };
             let last = u64::from(summary.position) + u64::from(summary.events);
             if summary.events == 0 || last.saturating_sub(1) <= after {
                 continue;
             }
+            advanced = true;
             filling.looked_at += AppendSummary::BYTES as u64;
             let place = Place::new(segment, u64::from(summary.offset));
             if !wanted.admits(&summary) {

@@ -62,7 +62,7 @@ impl Log {
     /// Opens the journal in the directory `path`, which is made if it is absent, and holds `lock` beside it.
     ///
     /// # Errors
-    /// See [`OpenError`]: each kind says what to do. A log that cannot be opened was not changed.
+    /// See [`OpenError`]: each kind says what to do. Of a log that cannot be opened no segment was changed.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, OpenError> {
         let directory = match path.parent() {
             Some(directory) if directory != Path::new("") => directory,

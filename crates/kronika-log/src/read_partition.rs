@@ -50,7 +50,7 @@ impl Reader<'_> {
         let scanned = Scanned::Nothing;
         let mut filling = Filling { read, page, bytes: 0, scanned, looked_at: 0 };
         let mut place = self.start(read.after)?;
-        let mut full = false;
+        let (mut full, mut decoding) = (false, None);
         while !full && filling.looked_at < PAGE_SCANNED_BYTES_MAX {
             if place.offset() >= self.info(place)?.end {
                 if place.segment() == self.durable.segment() {
@@ -59,10 +59,12 @@ impl Reader<'_> {
                 place = Place::new(place.segment() + 1, crate::format::FIRST_COMMIT);
                 continue;
             }
-            if let Some(ended) = self.by_footer(&mut filling, place.segment())? {
-                match ended {
-                    Ended::Full => full = true,
-                    Ended::Segment => {
+            // What was decoded of a segment is not to be given again by its footer.
+            if decoding != Some(place.segment()) {
+                match self.by_footer(&mut filling, place.segment())? {
+                    None => decoding = Some(place.segment()),
+                    Some(Ended::Full) => full = true,
+                    Some(Ended::Segment) => {
                         place = Place::new(place.segment() + 1, crate::format::FIRST_COMMIT);
                     }
                 }
