@@ -33,6 +33,7 @@ mod shared;
 mod simulated_disk;
 mod stats;
 mod tail;
+mod tools;
 mod window;
 mod write;
 
@@ -47,3 +48,7 @@ pub use settings::Settings;
 #[cfg(feature = "simulation")]
 pub use simulated_disk::{Fault, FaultKind, SimulatedDisk};
 pub use stats::LogStats;
+pub use tools::{
+    Finding, FindingKind, JournalFiles, Progress, ScannedAppends, ScannedCommit, Scanner,
+    ToolError, VerifyReport, verify,
+};

@@ -1,0 +1,26 @@
+//! Operations on a journal beside, or instead of, the process that writes it: verify, backup, restore, export,
+//! import, figures.
+//!
+//! What only reads needs no lock and changes nothing. It reads what was durable when it began, and no further: up
+//! to the published head where a process has the journal open, up to the sound end where nobody has. All of it is
+//! bounded in memory, apart from what a tool says it keeps for each stream.
+
+mod derived;
+mod error;
+mod extent;
+mod files;
+mod report;
+mod scan;
+mod scanned;
+mod streams;
+mod time;
+mod verify;
+#[cfg(test)]
+mod verify_tests;
+
+pub use error::ToolError;
+pub use files::JournalFiles;
+pub use report::{Finding, FindingKind, VerifyReport};
+pub use scan::{Progress, Scanner};
+pub use scanned::{ScannedAppends, ScannedCommit};
+pub use verify::verify;
