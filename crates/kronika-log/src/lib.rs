@@ -49,6 +49,6 @@ pub use settings::Settings;
 pub use simulated_disk::{Fault, FaultKind, SimulatedDisk};
 pub use stats::LogStats;
 pub use tools::{
-    Finding, FindingKind, JournalFiles, Progress, ScannedAppends, ScannedCommit, Scanner,
-    ToolError, VerifyReport, verify,
+    BackupReport, Finding, FindingKind, JournalFiles, Progress, RestoreReport, RestoreTo,
+    ScannedAppends, ScannedCommit, Scanner, ToolError, VerifyReport, backup, restore, verify,
 };

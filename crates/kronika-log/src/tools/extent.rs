@@ -141,6 +141,12 @@ impl End {
         let PublishedHead { end, number, previous, position, .. } = *head;
         Self { place: end, number, previous, position }
     }
+
+    /// What is published of it.
+    pub(crate) fn head(&self, incarnation: Incarnation) -> PublishedHead {
+        let Self { place: end, number, previous, position } = *self;
+        PublishedHead { incarnation: incarnation.get(), end, number, previous, position }
+    }
 }
 
 /// A walk over the last commits.

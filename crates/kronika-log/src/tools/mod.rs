@@ -5,11 +5,15 @@
 //! to the published head where a process has the journal open, up to the sound end where nobody has. All of it is
 //! bounded in memory, apart from what a tool says it keeps for each stream.
 
+mod backup;
+mod copy;
 mod derived;
 mod error;
 mod extent;
 mod files;
 mod report;
+mod reseal;
+mod restore;
 mod scan;
 mod scanned;
 mod streams;
@@ -18,9 +22,11 @@ mod verify;
 #[cfg(test)]
 mod verify_tests;
 
+pub use backup::{BackupReport, backup};
 pub use error::ToolError;
 pub use files::JournalFiles;
 pub use report::{Finding, FindingKind, VerifyReport};
+pub use restore::{RestoreReport, RestoreTo, restore};
 pub use scan::{Progress, Scanner};
 pub use scanned::{ScannedAppends, ScannedCommit};
 pub use verify::verify;

@@ -21,7 +21,7 @@ use crate::{
     segments::segment_path,
     window::Window,
 };
-use kronika_core::{Incarnation, Position};
+use kronika_core::{Incarnation, Position, Timestamp};
 
 /// Bytes read ahead.
 const READ_AHEAD: usize = 1 << 20;
@@ -38,7 +38,7 @@ pub struct Progress {
 /// A scan over commits. Its items are damaged places too, and it goes on behind them.
 #[derive(Debug)]
 pub struct Scanner {
-    files: JournalFiles,
+    pub(crate) files: JournalFiles,
     pub(crate) extent: Extent,
     open: Option<OpenSegment>,
     window: Window,
@@ -125,13 +125,22 @@ impl Scanner {
         Ok(scanner)
     }
 
-    /// A scan that begins with a segment. What its first commit continues is not known.
-    pub fn from_segment(files: &JournalFiles, segment: u32) -> Result<Self, ToolError> {
-        let mut scanner = Self::new(files)?;
+    /// A scan to an end that was found before, from a segment on.
+    pub(crate) fn starting(
+        files: &JournalFiles,
+        extent: Extent,
+        segment: u32,
+    ) -> Result<Self, ToolError> {
+        let mut scanner = Self::to(files, extent)?;
         if segment > 1 {
             scanner.begin(segment);
         }
         Ok(scanner)
+    }
+
+    /// A scan that begins with a segment. What its first commit continues is not known.
+    pub fn from_segment(files: &JournalFiles, segment: u32) -> Result<Self, ToolError> {
+        Self::starting(files, Extent::of(files)?, segment)
     }
 
     fn begin(&mut self, segment: u32) {
@@ -168,16 +177,17 @@ impl Scanner {
         self.extent.incarnation
     }
 
+    /// When the last commit was recorded.
+    pub(crate) fn last_time(&self) -> Option<Timestamp> {
+        let last = self.chain.filter(|chain| chain.number > 0);
+        last.map(|chain| Timestamp::new(chain.time))
+    }
+
     /// How far the scan is.
     pub fn progress(&self) -> Progress {
         let here = if self.open.is_some() { self.at.offset() } else { 0 };
         let total_bytes = self.total_bytes;
         Progress { done_bytes: (self.passed_bytes + here).min(total_bytes), total_bytes }
-    }
-
-    /// The header of the segment that the last commit stands in, as it stands in the file.
-    pub(crate) fn segment(&self) -> Option<&OpenSegment> {
-        self.open.as_ref()
     }
 
     /// Goes on to where the journal is durable now; whether that is further than before.
@@ -217,7 +227,7 @@ impl Scanner {
                 let what = "the log does not end with the commit that was published as durable";
                 return Err(ToolError::damaged(segment, offset, what));
             }
-            if !self.open.as_ref().is_some_and(|open| open.header.segment == self.at.segment()) {
+            if self.open.as_ref().is_none_or(|open| open.header.segment != self.at.segment()) {
                 self.open()?;
             }
             match self.commit() {

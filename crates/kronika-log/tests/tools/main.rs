@@ -1,8 +1,10 @@
 //! Tools on journals: sound ones, damaged ones, and such as grow meanwhile.
 #![allow(clippy::unwrap_used)]
 
+mod backups;
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
+mod restores;
 mod scanning;
 mod support;

@@ -144,7 +144,7 @@ fn a_torn_tail_that_heals_is_sound() {
             assert_eq!(all_events(&log).len() as u64, report.events, "{lost:b}");
         }
     }
-    assert!(torn > 100 && first_in_segment > 0, "{torn} {first_in_segment}");
+    assert!(torn > 30 && first_in_segment > 0, "{torn} {first_in_segment}");
 }
 
 #[test]
@@ -194,7 +194,10 @@ fn verifying_beside_a_writer_is_always_sound() {
     while seen < 2_000 {
         let report = verified(&JournalFiles::new(&path));
         assert!(report.is_sound(), "{:?}", report.findings);
-        assert!(report.in_use && report.events >= seen && report.events % 7 == 0, "{report:?}");
+        assert!(
+            report.in_use && report.events >= seen && report.events.is_multiple_of(7),
+            "{report:?}"
+        );
         seen = report.events;
     }
     stop.store(true, Ordering::SeqCst);

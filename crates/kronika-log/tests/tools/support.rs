@@ -82,7 +82,6 @@ pub fn rich(name: &str, expected: u64, epoch: Epoch) -> Append {
 
 /// A log over several segments, with claims, keys, appends of several events and of none.
 pub fn fill(log: &Log, rounds: u64) {
-    let mut version = 0;
     for round in 0..rounds {
         let epoch = block_on(log.claim(SliceRange::ALL, None)).unwrap().epoch;
         let at = |append: Append| Append { epoch, ..append };
@@ -97,8 +96,7 @@ pub fn fill(log: &Log, rounds: u64) {
         for result in send(log, first.to_vec()).into_iter().chain(send(log, rest.to_vec())) {
             result.unwrap();
         }
-        send_one(log, at(append("d", version, 1))).unwrap();
-        version += 1;
+        send_one(log, at(append("d", round, 1))).unwrap();
     }
 }
 
