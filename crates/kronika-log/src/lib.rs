@@ -49,6 +49,8 @@ pub use settings::Settings;
 pub use simulated_disk::{Fault, FaultKind, SimulatedDisk};
 pub use stats::LogStats;
 pub use tools::{
-    BackupReport, Finding, FindingKind, JournalFiles, Progress, RestoreReport, RestoreTo,
-    ScannedAppends, ScannedCommit, Scanner, ToolError, VerifyReport, backup, restore, verify,
+    BackupReport, ExportFilter, ExportReport, Finding, FindingKind, ImportOptions, ImportReport,
+    JournalFiles, JournalStats, NameStats, Progress, RestoreReport, RestoreTo, ScannedAppends,
+    ScannedCommit, Scanner, ToolError, TypeStats, VerifyReport, backup, export, import, restore,
+    stats, verify, write_lines,
 };

@@ -10,6 +10,7 @@ use super::{
     scanned::{ScannedCommit, malformed},
 };
 use crate::{
+    disk::{OpenMode, read_full},
     error::{Damage, OpenError},
     format::{
         COMMIT_HEADER_BYTES, CommitHeader, CommitKind, FIRST_COMMIT, HeaderFault, Malformed,
@@ -151,7 +152,7 @@ impl Scanner {
     fn first_position(&self, segment: u32) -> Option<u64> {
         let opened = self.files.open_segment(segment).ok()?;
         let mut bytes = [0; COMMIT_HEADER_BYTES];
-        crate::disk::read_full(&*opened.file, &mut bytes, FIRST_COMMIT).ok()?;
+        read_full(&*opened.file, &mut bytes, FIRST_COMMIT).ok()?;
         let decoded = CommitHeader::decode(&bytes, opened.header.seal(), FIRST_COMMIT);
         decoded.ok().map(|(header, _)| header.first_position)
     }
@@ -163,11 +164,7 @@ impl Scanner {
         let bytes = read.map(|number| match end {
             Some(end) if *number == end.segment() => end.offset(),
             Some(end) if *number > end.segment() => 0,
-            _ => {
-                let path = segment_path(&self.files.path, *number);
-                let file = self.files.disk.open(&path, crate::disk::OpenMode::Read);
-                file.and_then(|file| file.length()).unwrap_or(0)
-            }
+            _ => self.bytes_of_file(*number),
         });
         bytes.sum()
     }
@@ -175,6 +172,17 @@ impl Scanner {
     /// Which history this is.
     pub fn incarnation(&self) -> Incarnation {
         self.extent.incarnation
+    }
+
+    /// Bytes of all segments' files.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.extent.segments.iter().map(|number| self.bytes_of_file(*number)).sum()
+    }
+
+    fn bytes_of_file(&self, segment: u32) -> u64 {
+        let path = segment_path(&self.files.path, segment);
+        let file = self.files.disk.open(&path, OpenMode::Read);
+        file.and_then(|file| file.length()).unwrap_or(0)
     }
 
     /// When the last commit was recorded.

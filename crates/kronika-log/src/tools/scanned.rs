@@ -45,6 +45,10 @@ impl ScannedCommit {
         let header = &self.stored.header;
         Position::new((header.first_position + u64::from(header.events)).saturating_sub(1))
     }
+    /// Position of the last event before it.
+    pub fn position_before(&self) -> Position {
+        Position::new(self.stored.header.first_position.saturating_sub(1))
+    }
     /// Events in it.
     pub fn events(&self) -> u64 {
         u64::from(self.stored.header.events)

@@ -5,6 +5,7 @@ mod backups;
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
+mod lines;
 mod restores;
 mod scanning;
 mod support;
