@@ -41,20 +41,22 @@ impl Assembler {
             return Ok(None);
         }
         let line = self.line;
-        let taken = serde_json::from_slice(text)
-            .map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
-            .and_then(|read: Line<'_>| self.take(&read));
-        taken.map_err(|what| ToolError::Line { line, what })
+        let wrong = |what| ToolError::Line { line, what };
+        let read: Line<'_> = serde_json::from_slice(text).map_err(|error| {
+            wrong(error.to_string().replace(" at line 1 column ", " at column "))
+        })?;
+        let id = id_of(&read.append.id).map_err(wrong)?;
+        if self.open.as_ref().is_some_and(|(open, _)| open.append.id != id) {
+            self.end()?;
+        }
+        self.take(&read, id).map_err(wrong)
     }
 
-    /// The input ends: an append that is not complete is refused.
+    /// Nothing more of the present append comes: if it is not complete, it is refused.
     pub(crate) fn end(&mut self) -> Result<(), ToolError> {
         self.open.take().map_or(Ok(()), |(read, events)| {
-            let what = format!(
-                "append {} has {} of its {events} events, and the input ends",
-                read.append.id,
-                read.append.events.len()
-            );
+            let (id, found) = (read.append.id, read.append.events.len());
+            let what = format!("append {id} has {found} of its {events} events");
             Err(ToolError::Line { line: read.line, what })
         })
     }
@@ -64,21 +66,17 @@ impl Assembler {
         self.line
     }
 
-    fn take(&mut self, line: &Line<'_>) -> Result<Option<ReadAppend>, String> {
+    fn take(&mut self, line: &Line<'_>, id: AppendId) -> Result<Option<ReadAppend>, String> {
         if line.partition.is_some_and(|partition| partition != 0) {
             return Err("the journal has one partition, 0".to_owned());
         }
         let part = &line.append;
-        let id = id_of(&part.id)?;
         let (mut read, events) = match self.open.take() {
             Some(open) => open,
             None => (ReadAppend { line: self.line, append: begin(line, id)? }, part.events),
         };
         let append = &mut read.append;
         let index = append.events.len();
-        if append.id != id {
-            return Err(format!("append {} has {index} of its {events} events", append.id));
-        }
         let stream = append.stream.name();
         if (part.events, part.index, stream) != (events, index, &*line.stream) {
             return Err(format!(

@@ -220,7 +220,7 @@ fn a_backup_beside_a_writer_is_a_consistent_cut() {
     while seen < 3_000 {
         let (from, to) = (JournalFiles::new(&path), JournalFiles::new(&copy));
         let report = backup(&from, &to, &mut |_| {}).unwrap();
-        assert!(report.head.get() >= seen && report.head.get() % 5 == 0, "{report:?}");
+        assert!(report.head.get() >= seen && report.head.get().is_multiple_of(5), "{report:?}");
         seen = report.head.get();
         let report = verified(&to);
         assert!(report.is_sound(), "{:?}", report.findings);

@@ -150,7 +150,7 @@ fn an_import_is_started_again() {
         let there = appends(&files(&to));
         assert!(there.iter().map(kept).eq(all.iter().take(there.len()).map(kept)), "{end}");
         if let Err(error) = &first {
-            assert!(error.to_string().contains("and the input ends"), "{error}");
+            assert!(error.to_string().contains("of its"), "{error}");
         }
         let again = imported(&to, &lines).unwrap();
         assert_eq!(again.appends_skipped, there.len() as u64, "{end}");
@@ -186,7 +186,7 @@ fn what_is_no_line_of_an_export_is_refused_with_its_number() {
         assert_eq!(there[0].header.stream.name(), "x/a", "what is before it was recorded");
         assert!(there.iter().all(|append| append.header.stream.name() != "x/c"), "{line}");
         // What follows is at most on its way when the journal refuses what the line says.
-        assert!(there.len() == 1 || expected.contains("the newest is"), "{line}");
+        assert!(there.len() == 1 || expected.contains("the newest is") || expected.contains("other events"));
     };
     let line = |from: &str, to: &str| {
         let other = good.replace("x/a", "x/c").replace("a000000", "c000000");

@@ -85,7 +85,7 @@ pub fn fill(log: &Log, rounds: u64) {
     for round in 0..rounds {
         let epoch = block_on(log.claim(SliceRange::ALL, None)).unwrap().epoch;
         let at = |append: Append| Append { epoch, ..append };
-        let group = vec![
+        let group = [
             at(append("a", round * 3, 3)),
             at(append("b", round, 1)),
             rich("c", round * 4, epoch),
