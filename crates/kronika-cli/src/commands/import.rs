@@ -4,13 +4,10 @@ use crate::{arguments::Import, failure::Failure, output, place, progress::Bar};
 use kronika_log::{DirectoryLock, ImportOptions, Log, Settings, import};
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader},
+    io::{self, Read},
     path::Path,
     sync::Arc,
 };
-
-/// Bytes that are read at once.
-const BUFFER_BYTES: usize = 256 << 10;
 
 pub fn run(arguments: &Import) -> Result<(), Failure> {
     let (mut input, total_bytes) = open(&arguments.file)?;
@@ -30,12 +27,12 @@ pub fn run(arguments: &Import) -> Result<(), Failure> {
 }
 
 /// The input, and how long it is, where that is known.
-fn open(path: &Path) -> Result<(Box<dyn BufRead>, u64), Failure> {
+fn open(path: &Path) -> Result<(Box<dyn Read>, u64), Failure> {
     if path == Path::new("-") {
-        return Ok((Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin())), 0));
+        return Ok((Box::new(io::stdin()), 0));
     }
     let failed = |error| Failure::Words(format!("{} cannot be read: {error}", path.display()));
     let file = File::open(path).map_err(failed)?;
     let bytes = file.metadata().map_err(failed)?.len();
-    Ok((Box::new(BufReader::with_capacity(BUFFER_BYTES, file)), bytes))
+    Ok((Box::new(file), bytes))
 }

@@ -116,7 +116,15 @@ impl JournalFiles {
         let failed = |error| ToolError::reading(&path, error);
         let file = match self.disk.open(&path, OpenMode::Read) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // That the directory is none is told when it is listed.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(None);
+            }
             Err(error) => return Err(failed(error)),
         };
         let mut bytes = vec![0; HEAD_BYTES];

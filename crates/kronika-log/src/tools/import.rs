@@ -17,13 +17,15 @@ use kronika_core::{
 use serde::Serialize;
 use std::{
     collections::VecDeque,
-    io::{BufRead, Read},
+    io::{BufRead, BufReader, Read},
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
 };
 
 /// A line is at most so long: as long as an append can be, with every byte of it escaped.
 const LINE_BYTES_MAX: u64 = 64 << 20;
+/// Bytes that are read at once.
+const BUFFER_BYTES: usize = 256 << 10;
 /// Appends, and about how many bytes of them, that are sent together.
 const GROUP_APPENDS_MAX: usize = 1024;
 const GROUP_BYTES_MAX: usize = 1 << 20;
@@ -65,7 +67,7 @@ pub struct ImportReport {
 /// takes no appends.
 pub fn import(
     log: &Log,
-    input: &mut dyn BufRead,
+    input: &mut dyn Read,
     options: ImportOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<ImportReport, ToolError> {
@@ -73,9 +75,10 @@ pub fn import(
     let epoch = claimed.map_err(|error| ToolError::NotTaken(error.to_string()))?.epoch;
     let mut import = Import::new(log, epoch);
     let mut assembler = Assembler::new(options.keep_times);
+    let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
     let (mut text, mut bytes) = (Vec::new(), 0);
     let read = loop {
-        match read_line(input, &mut text, assembler.number() + 1) {
+        match read_line(&mut input, &mut text, assembler.number() + 1) {
             Ok(true) => {}
             Ok(false) => break assembler.end(),
             Err(error) => break Err(error),
@@ -86,7 +89,10 @@ pub fn import(
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        if let Err(error) = taken {
+        // The next read may wait for long, as one of a pipe does: what is there goes on its way.
+        let sent =
+            taken.and_then(|()| if input.buffer().is_empty() { import.send() } else { Ok(()) });
+        if let Err(error) = sent {
             break Err(error);
         }
         progress(bytes);
@@ -101,7 +107,7 @@ pub fn import(
 }
 
 /// Reads a line, without what ends it; false at the end of the input.
-fn read_line(input: &mut dyn BufRead, text: &mut Vec<u8>, line: u64) -> Result<bool, ToolError> {
+fn read_line(input: &mut impl BufRead, text: &mut Vec<u8>, line: u64) -> Result<bool, ToolError> {
     text.clear();
     let mut bounded = input.take(LINE_BYTES_MAX + 1);
     let read = bounded.read_until(b'\n', text).map_err(ToolError::Input)?;

@@ -186,7 +186,11 @@ fn what_is_no_line_of_an_export_is_refused_with_its_number() {
         assert_eq!(there[0].header.stream.name(), "x/a", "what is before it was recorded");
         assert!(there.iter().all(|append| append.header.stream.name() != "x/c"), "{line}");
         // What follows is at most on its way when the journal refuses what the line says.
-        assert!(there.len() == 1 || expected.contains("the newest is") || expected.contains("other events"));
+        assert!(
+            there.len() == 1
+                || expected.contains("the newest is")
+                || expected.contains("other events")
+        );
     };
     let line = |from: &str, to: &str| {
         let other = good.replace("x/a", "x/c").replace("a000000", "c000000");
@@ -223,7 +227,7 @@ fn what_is_no_line_of_an_export_is_refused_with_its_number() {
 fn a_line_without_end_and_an_input_that_fails_are_told() {
     let to = SimulatedDisk::new(2);
     let log = Log::open_on(Arc::new(to.clone()), Path::new(JOURNAL), Settings::small()).unwrap();
-    let mut endless = io::BufReader::new(io::repeat(b' '));
+    let mut endless = io::repeat(b' ');
     let error = import(&log, &mut endless, ImportOptions::default(), &mut |_| {}).unwrap_err();
     assert!(error.to_string().starts_with("line 1: the line has more than"), "{error}");
     struct Broken;
@@ -232,8 +236,7 @@ fn a_line_without_end_and_an_input_that_fails_are_told() {
             Err(io::Error::other("gone"))
         }
     }
-    let mut broken = io::BufReader::new(Broken);
-    let error = import(&log, &mut broken, ImportOptions::default(), &mut |_| {}).unwrap_err();
+    let error = import(&log, &mut Broken, ImportOptions::default(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, ToolError::Input(_)), "{error}");
 }
 
