@@ -47,6 +47,7 @@ mod stats;
 #[cfg(feature = "simulation")]
 mod stepped;
 mod tail;
+mod tools;
 mod watch;
 mod window;
 mod write;
@@ -68,3 +69,9 @@ pub use simulated_disk::{Corruption, Fault, FaultKind, Misread, SimulatedDisk};
 pub use stats::LogStats;
 #[cfg(feature = "simulation")]
 pub use stepped::{Step, Stepper};
+pub use tools::{
+    BackupReport, ExportFilter, ExportReport, Finding, FindingKind, ImportOptions, ImportReport,
+    JournalFiles, JournalStats, NameStats, Progress, RestoreReport, RestoreTo, ScannedAppends,
+    ScannedCommit, Scanner, ToolError, TypeStats, VerifyReport, backup, export, import, restore,
+    stats, verify, write_lines,
+};
