@@ -1,4 +1,5 @@
 //! Snapshots: loading begins from them where they fit, and nothing depends on them.
+#![allow(clippy::unwrap_used)]
 
 use kronika_core::{
     Aggregate, Context, Handle, Journal, Never, Outcome, Position, SnapshotStore, StreamId,
