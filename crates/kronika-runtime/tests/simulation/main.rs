@@ -59,6 +59,17 @@ fn snapshots() {
     check(&Setting { snapshots: true, ..Setting::default() });
 }
 
+/// Without this, the settings below might check nothing.
+#[test]
+fn snapshots_are_taken_used_and_ignored() {
+    let setting = Setting { snapshots: true, crashes: true, ..Setting::default() };
+    let counted = (0..50).map(|seed| run::counted(seed, &setting));
+    let sum = counted.fold([0; 3], |sum, it| {
+        [sum[0] + it.snapshots, sum[1] + it.snapshots_used, sum[2] + it.snapshots_ignored]
+    });
+    assert!(sum.iter().all(|count| *count > 50), "taken, used, ignored: {sum:?}");
+}
+
 #[test]
 fn snapshots_in_storms_with_small_bounds() {
     check(&Setting { snapshots: true, storms: true, small: true, ..Setting::default() });

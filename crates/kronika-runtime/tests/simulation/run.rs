@@ -2,7 +2,7 @@
 
 use crate::callers::{Caller, Door, clock};
 use kronika_core::{Event, NewEvent};
-use kronika_runtime::{Commands, Environment, Kronika, Limits, Standing};
+use kronika_runtime::{Commands, Environment, Kronika, Limits, Standing, Stats};
 use kronika_testkit::{
     Account, AccountEvent, Deposit, DepositInParts, Evidence, History, MemoryJournal,
     MemorySettings, MemorySnapshots, Operation, Plan, PlantedFault, Violations, Withdraw,
@@ -41,8 +41,13 @@ pub struct Setting {
 
 /// Runs a seed and checks what callers saw.
 pub fn simulate(seed: u64, setting: &Setting) -> Result<(), Violations> {
-    let (history, evidence) = run(seed, setting);
+    let (history, evidence, _) = run(seed, setting);
     history.check(&evidence)
+}
+
+/// What the last service of a run counted.
+pub fn counted(seed: u64, setting: &Setting) -> Stats {
+    run(seed, setting).2
 }
 
 /// The way that a seed takes, as text: everything that was sent and told, in order.
@@ -50,7 +55,7 @@ pub fn way(seed: u64, setting: &Setting) -> String {
     format!("{:#?}", run(seed, setting).0.invoked())
 }
 
-fn run(seed: u64, setting: &Setting) -> (History, Evidence) {
+fn run(seed: u64, setting: &Setting) -> (History, Evidence, Stats) {
     let runtime: Runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -59,7 +64,7 @@ fn run(seed: u64, setting: &Setting) -> (History, Evidence) {
     runtime.block_on(run_inside(seed, setting))
 }
 
-async fn run_inside(seed: u64, setting: &Setting) -> (History, Evidence) {
+async fn run_inside(seed: u64, setting: &Setting) -> (History, Evidence, Stats) {
     let mut random = fastrand::Rng::with_seed(seed);
     let plan = if setting.storms { Plan::stormy() } else { Plan::calm() };
     // An exclusive lease is a lock that no rival can take.
@@ -130,7 +135,7 @@ async fn run_inside(seed: u64, setting: &Setting) -> (History, Evidence) {
     journal.settled().await;
     let mut evidence = Evidence::of_memory(&journal);
     evidence.snapshots = snapshots.map(|it| it.saved()).unwrap_or_default();
-    (history, evidence)
+    (history, evidence, service.aggregates::<Account>().stats())
 }
 
 /// A store of snapshots for all processes of a run, and how often they are taken.
