@@ -31,6 +31,7 @@ fn id(number: u64) -> String {
 /// Deposits without end and tells each balance. Only a child process of the test below does so.
 async fn deposit_for_ever(directory: &Path) {
     let (_service, accounts, store) = start(directory, 3).await;
+    let mut out = std::io::stdout();
     for operation in 0.. {
         let deposit = Deposit { operation, cents: operation as u32 % 100 + 1 };
         let sent = accounts.send(&id(operation), deposit).idempotency_key(format!("{operation}"));
@@ -38,7 +39,7 @@ async fn deposit_for_ever(directory: &Path) {
         if operation % 40 == 39 {
             store.snapshots().sync().await.unwrap();
         }
-        writeln!(std::io::stdout(), "acknowledged {operation}").unwrap();
+        writeln!(out, "acknowledged {operation}").unwrap();
     }
 }
 
