@@ -39,7 +39,7 @@ pub async fn bench(
         .await?;
     for (name, aggregates) in [("many", MANY), ("hot", 1)] {
         // Loads what will be commanded, and lets segments be made ahead.
-        run(&service, 256, aggregates, effort.slice).await?;
+        run(&service, 256, 0..aggregates, effort.slice).await?;
         for &callers in effort.callers {
             let row = measure(name, &service, &log, &mut raw, callers, aggregates, effort).await?;
             report.row(&row)?;
@@ -63,7 +63,7 @@ async fn measure(
     for _ in 0..effort.slices {
         let before = log.stats();
         let Measured { commands, time, latencies } =
-            run(service, callers, aggregates, effort.slice).await?;
+            run(service, callers, 0..aggregates, effort.slice).await?;
         let after = log.stats();
         let batch = (after.events - before.events) as f64 / (after.commits - before.commits) as f64;
         let bytes = (batch * (BODY_BYTES + FRAME_BYTES) as f64) as usize;

@@ -4,10 +4,12 @@
 mod commands;
 mod raw;
 mod report;
+mod snapshots;
 mod workload;
 
 use commands::Effort;
 use report::Report;
+use snapshots::Sizes;
 use std::{error::Error, process::ExitCode, time::Duration};
 
 /// The one that the example service has, too.
@@ -21,6 +23,9 @@ Benchmarks:
   commands   commands through the whole runtime to the durable reply: events of 256 bytes; 1, 16, 64 and 256
              callers; rows `many` (10,000 aggregates) and `hot` (one); against a raw zero-filled log written
              and synced in batches of the same size in the same run
+  snapshots  loading a stream of 100,000 events from its snapshot, against reading all of them; commands to 1,000
+             aggregates while snapshots of them and of four states of 1 MB are taken, against the same without:
+             row `longest` has the longest latency, and the latencies without
 
 Options:
   --json       one object a line
@@ -54,6 +59,10 @@ fn main() -> ExitCode {
     let done = match (name.as_str(), runtime) {
         (_, Err(error)) => Err(error.into()),
         ("commands", Ok(runtime)) => runtime.block_on(commands(effort, has("--json"))),
+        ("snapshots", Ok(runtime)) => {
+            let sizes = if has("--quick") { FEW } else { MANY };
+            runtime.block_on(snapshots(effort, sizes, has("--json")))
+        }
         (other, _) => {
             eprint!("kronika-bench: there is no benchmark named {other}\n\n{HELP}");
             return ExitCode::from(2);
@@ -80,6 +89,14 @@ const FULL: Effort<'static> =
 const QUICK: Effort<'static> =
     Effort { slices: 1, slice: Duration::from_millis(100), callers: &[1, 64] };
 
+const MANY: Sizes = Sizes { long: 100_000, kept: 4_000 };
+const FEW: Sizes = Sizes { long: 2_000, kept: 400 };
+
+async fn snapshots(effort: Effort<'_>, sizes: Sizes, json: bool) -> Result<(), Box<dyn Error>> {
+    let directory = tempfile::tempdir_in(".")?;
+    snapshots::bench(directory.path(), effort, sizes, Report::new(json)?).await
+}
+
 async fn commands(effort: Effort<'_>, json: bool) -> Result<(), Box<dyn Error>> {
     // In the working directory: a temporary directory may be in memory, where a sync costs nothing.
     let directory = tempfile::tempdir_in(".")?;
@@ -95,5 +112,15 @@ mod tests {
         let effort = Effort { slices: 1, slice: Duration::from_millis(20), callers: &[2] };
         let directory = tempfile::tempdir().unwrap();
         commands::bench(directory.path(), effort, Report::new(true).unwrap()).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_benchmark_of_snapshots_runs() {
+        let slice = Duration::from_millis(400);
+        let effort = Effort { slices: 1, slice, callers: &[64] };
+        let sizes = Sizes { long: 1_000, kept: 64 };
+        let directory = tempfile::tempdir().unwrap();
+        let report = Report::new(true).unwrap();
+        snapshots::bench(directory.path(), effort, sizes, report).await.unwrap();
     }
 }

@@ -16,6 +16,7 @@ mod journal;
 mod projection;
 mod read_model;
 mod recorded;
+mod snapshot;
 mod stream;
 mod token;
 
@@ -49,5 +50,6 @@ pub use read_model::{
     SharedReadModelStore, SpecError, StoreFault, Takeover,
 };
 pub use recorded::{AppendHeader, RecordedAppend, RecordedEvent};
+pub use snapshot::{DynSnapshotStore, SharedSnapshotStore, Snapshot, SnapshotError, SnapshotStore};
 pub use stream::{ID_BYTES_MAX, StreamId, StreamIdError, TYPE_BYTES_MAX, check_id, check_type};
 pub use token::{HistoryDiverged, Token, TokenError};

@@ -1,7 +1,7 @@
 //! The embedded journal: a segmented, durable, recovering log that implements [`kronika_core::Journal`].
 //!
-//! Begin with [`Log`]. The format is drawn byte by byte in `docs/formats/log.md`. This crate keeps events and
-//! nothing else: no read models, no snapshots, no policy about who may write.
+//! Begin with [`Log`]. The format is drawn byte by byte in `docs/formats/log.md`. This crate keeps events and,
+//! beside them, derived and never needed, [`Snapshots`]: no read models, no policy about who may write.
 
 mod admit;
 mod batch;
@@ -42,6 +42,7 @@ mod settings;
 mod shared;
 #[cfg(feature = "simulation")]
 mod simulated_disk;
+mod snapshots;
 mod state;
 mod stats;
 #[cfg(feature = "simulation")]
@@ -66,6 +67,7 @@ pub use settings::PlantedFault;
 pub use settings::Settings;
 #[cfg(feature = "simulation")]
 pub use simulated_disk::{Corruption, Fault, FaultKind, Misread, SimulatedDisk};
+pub use snapshots::{SnapshotSettings, Snapshots};
 pub use stats::LogStats;
 #[cfg(feature = "simulation")]
 pub use stepped::{Step, Stepper};
