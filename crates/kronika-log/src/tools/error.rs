@@ -96,8 +96,8 @@ pub enum ToolError {
         /// What is wrong with it.
         what: String,
     },
-    /// The journal took no appends.
-    #[error("the journal takes no appends: {0}")]
+    /// The journal took no appends, or could not be asked for them.
+    #[error("{0}")]
     NotTaken(String),
 }
 
