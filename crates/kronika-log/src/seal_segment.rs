@@ -4,7 +4,7 @@
 
 use crate::{
     commit_at::{CommitFault, Source},
-    disk::OpenMode,
+    disk::{Disk, DiskFile, OpenMode},
     error::Damage,
     footer::tag_hash,
     format::{
@@ -19,9 +19,9 @@ use crate::{
     state::LogState,
     window::Window,
 };
-use kronika_core::{Slice, Timestamp};
+use kronika_core::{Incarnation, Slice, Timestamp};
 use sha2::{Digest, Sha256};
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, io, path::Path, sync::Arc};
 
 /// Bytes read ahead while a segment is read.
 const READ_AHEAD: usize = 1 << 20;
@@ -68,9 +68,9 @@ impl From<io::Error> for SealFault {
 }
 
 /// What a segment holds.
-struct Contents {
-    entries: Vec<StreamEntry>,
-    keys: Vec<KeyEntry>,
+pub(crate) struct Contents {
+    pub(crate) entries: Vec<StreamEntry>,
+    pub(crate) keys: Vec<KeyEntry>,
     appends: Vec<AppendSummary>,
     tags: Vec<(u64, u32)>,
     types: Vec<String>,
@@ -87,8 +87,32 @@ pub(crate) fn seal_segment(
     full: FullSegment,
     before: &Sealed,
 ) -> Result<Sealed, SealFault> {
-    let path = segment_path(target.directory, full.segment);
-    let file = target.disk.open(&path, OpenMode::Read)?;
+    let read = read_segment(target.disk, target.directory, hasher, full, before)?;
+    let ReadSegment { contents, header, behind } = read;
+    let Sealed { state, .. } = &behind;
+    write_run(target, full.segment, state.previous, &contents.entries, &contents.keys)?;
+    write_footer(target, full.segment, header, &contents, state)?;
+    Ok(behind)
+}
+
+/// A segment that was read back.
+pub(crate) struct ReadSegment {
+    pub(crate) contents: Contents,
+    /// Its footer's, but for the sections.
+    pub(crate) header: FooterHeader,
+    /// Where the log stands behind it.
+    pub(crate) behind: Sealed,
+}
+
+/// Reads a segment back and verifies it.
+pub(crate) fn read_segment(
+    disk: &dyn Disk,
+    directory: &Path,
+    hasher: Hasher,
+    full: FullSegment,
+    before: &Sealed,
+) -> Result<ReadSegment, SealFault> {
+    let file = disk.open(&segment_path(directory, full.segment), OpenMode::Read)?;
     let mut state = before.state.clone();
     let mut contents = Contents::new();
     let mut hash = Sha256::new();
@@ -135,9 +159,7 @@ pub(crate) fn seal_segment(
         types: none,
         epochs: none,
     };
-    write_run(target, full.segment, state.previous, &contents.entries, &contents.keys)?;
-    write_footer(target, full.segment, header, &contents, &state)?;
-    Ok(Sealed { state, hash })
+    Ok(ReadSegment { contents, header, behind: Sealed { state, hash } })
 }
 
 fn damaged(full: FullSegment, offset: u64, malformed: &Malformed) -> SealFault {
@@ -231,49 +253,17 @@ fn narrow(number: u64) -> u32 {
 fn write_footer(
     target: Target<'_>,
     segment: u32,
-    mut header: FooterHeader,
+    header: FooterHeader,
     contents: &Contents,
     state: &LogState,
 ) -> io::Result<()> {
     let Target { disk, directory, incarnation, salt, .. } = target;
-    let identity =
-        Identity { magic: FOOTER_MAGIC, incarnation, first: segment, last: segment, salt };
+    let identity = footer_identity(incarnation, salt, segment);
     let path = footer_path(directory, segment);
     let unready = unready(&path);
     let written = (|| {
         let file = disk.open(&unready, OpenMode::WriteEmpty)?;
-        let mut writer = DerivedWriter::new(file, identity.seed(), FOOTER_HEADER_BYTES);
-        writer.begin(POSITION_BYTES);
-        for (first, place) in &contents.commits {
-            let mut record = [0; POSITION_BYTES as usize];
-            record[..8].copy_from_slice(&first.to_le_bytes());
-            record[8..].copy_from_slice(&narrow(place.offset()).to_le_bytes());
-            writer.push(&record)?;
-        }
-        header.commits_by_position = writer.end();
-        writer.begin(AppendSummary::BYTES as u32);
-        contents.appends.iter().try_for_each(|append| writer.push(&append.encode()))?;
-        header.appends_in_order = writer.end();
-        writer.begin(TAG_BYTES);
-        for (hash, ordinal) in &contents.tags {
-            let mut record = [0; TAG_BYTES as usize];
-            record[..8].copy_from_slice(&hash.to_le_bytes());
-            record[8..].copy_from_slice(&ordinal.to_le_bytes());
-            writer.push(&record)?;
-        }
-        header.tags = writer.end();
-        writer.begin(TYPE_BYTES);
-        for name in &contents.types {
-            let mut record = [0; TYPE_BYTES as usize];
-            record[0] = name.len() as u8;
-            record[1..=name.len()].copy_from_slice(name.as_bytes());
-            writer.push(&record)?;
-        }
-        header.types = writer.end();
-        writer.begin(EPOCH_BYTES);
-        put_epochs(&mut writer, state)?;
-        header.epochs = writer.end();
-        writer.finish(&header.encode(&identity))?;
+        put_footer(file, &identity, header, contents, state)?;
         disk.rename(&unready, &path)
     })();
     if written.is_err() {
@@ -281,6 +271,53 @@ fn write_footer(
         let _ = disk.remove(&unready);
     }
     written
+}
+
+/// What the footer of a segment is told by.
+pub(crate) fn footer_identity(incarnation: Incarnation, salt: u64, segment: u32) -> Identity {
+    Identity { magic: FOOTER_MAGIC, incarnation, first: segment, last: segment, salt }
+}
+
+/// Writes a footer into a file.
+pub(crate) fn put_footer(
+    file: Arc<dyn DiskFile>,
+    identity: &Identity,
+    mut header: FooterHeader,
+    contents: &Contents,
+    state: &LogState,
+) -> io::Result<()> {
+    let mut writer = DerivedWriter::new(file, identity.seed(), FOOTER_HEADER_BYTES);
+    writer.begin(POSITION_BYTES);
+    for (first, place) in &contents.commits {
+        let mut record = [0; POSITION_BYTES as usize];
+        record[..8].copy_from_slice(&first.to_le_bytes());
+        record[8..].copy_from_slice(&narrow(place.offset()).to_le_bytes());
+        writer.push(&record)?;
+    }
+    header.commits_by_position = writer.end();
+    writer.begin(AppendSummary::BYTES as u32);
+    contents.appends.iter().try_for_each(|append| writer.push(&append.encode()))?;
+    header.appends_in_order = writer.end();
+    writer.begin(TAG_BYTES);
+    for (hash, ordinal) in &contents.tags {
+        let mut record = [0; TAG_BYTES as usize];
+        record[..8].copy_from_slice(&hash.to_le_bytes());
+        record[8..].copy_from_slice(&ordinal.to_le_bytes());
+        writer.push(&record)?;
+    }
+    header.tags = writer.end();
+    writer.begin(TYPE_BYTES);
+    for name in &contents.types {
+        let mut record = [0; TYPE_BYTES as usize];
+        record[0] = name.len() as u8;
+        record[1..=name.len()].copy_from_slice(name.as_bytes());
+        writer.push(&record)?;
+    }
+    header.types = writer.end();
+    writer.begin(EPOCH_BYTES);
+    put_epochs(&mut writer, state)?;
+    header.epochs = writer.end();
+    writer.finish(&header.encode(identity)).map(drop)
 }
 
 /// One record for each range of slices of one epoch.

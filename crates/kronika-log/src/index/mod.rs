@@ -10,6 +10,7 @@ mod filter;
 mod fresh;
 mod run;
 mod run_set;
+mod run_sums;
 mod run_write;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub(crate) use entry::{AppendEntry, Hasher, KeyEntry, StreamEntry, VERSION_MAX};
 pub(crate) use fresh::Admitted;
 pub(crate) use run::Run;
 pub(crate) use run_set::RunSet;
+pub(crate) use run_sums::RunSums;
 pub(crate) use run_write::{Target, merge_runs, write_run};
 pub(crate) use view::StreamView;
 
