@@ -89,8 +89,8 @@ const FULL: Effort<'static> =
 const QUICK: Effort<'static> =
     Effort { slices: 1, slice: Duration::from_millis(100), callers: &[1, 64] };
 
-const MANY: Sizes = Sizes { long: 100_000, kept: 4_000 };
-const FEW: Sizes = Sizes { long: 2_000, kept: 400 };
+const MANY: Sizes = Sizes { long: 100_000, kept: 4_000, many: 1_000 };
+const FEW: Sizes = Sizes { long: 2_000, kept: 400, many: 20 };
 
 async fn snapshots(effort: Effort<'_>, sizes: Sizes, json: bool) -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir_in(".")?;
@@ -118,7 +118,7 @@ mod tests {
     async fn the_benchmark_of_snapshots_runs() {
         let slice = Duration::from_millis(400);
         let effort = Effort { slices: 1, slice, callers: &[64] };
-        let sizes = Sizes { long: 1_000, kept: 64 };
+        let sizes = Sizes { long: 1_000, kept: 64, many: 2 };
         let directory = tempfile::tempdir().unwrap();
         let report = Report::new(true).unwrap();
         snapshots::bench(directory.path(), effort, sizes, report).await.unwrap();

@@ -24,8 +24,10 @@ use std::{
 pub struct Sizes {
     /// Events of the stream that is loaded.
     pub long: u64,
-    /// Events that the large state keeps, each of 256 bytes.
+    /// Events that each large state has at the start, each of 256 bytes.
     pub kept: u64,
+    /// Small aggregates that are commanded.
+    pub many: u32,
 }
 
 /// Keeps what was recorded last: its state is large.
@@ -65,8 +67,6 @@ impl Handle<Record> for Keeper {
 
 /// The stream that is loaded; those of the other rows are below it.
 const LONG: u32 = u32::MAX;
-/// Small aggregates that are commanded.
-const MANY: u32 = 1_000;
 /// Aggregates with large states, and callers of each.
 const KEEPERS: u32 = 4;
 const KEEPER_CALLERS: usize = 16;
@@ -109,7 +109,7 @@ pub async fn bench(
     service.stop().await;
     snapshots.sync().await?;
     report.row(&loading(&start, effort, sizes).await?)?;
-    for row in beside(&start, effort).await? {
+    for row in beside(&start, effort, sizes.many).await? {
         report.row(&row)?;
     }
     Ok(())
@@ -178,6 +178,7 @@ async fn loading(
 async fn beside(
     start: &impl AsyncFn(u32) -> Result<Kronika, kronika::StartError>,
     effort: Effort<'_>,
+    many: u32,
 ) -> Result<[Row; 2], Box<dyn Error>> {
     let callers = effort.callers.last().copied().unwrap_or(16);
     let mut figures = [const { Figures::new() }; 2];
@@ -191,8 +192,8 @@ async fn beside(
             let until = Instant::now() + effort.slice + effort.slice / 4;
             let keepers = keep(&service, until);
             // New ones, so that both sides load nothing: without snapshots that would take longer.
-            let first = (2 * slice + u32::from(every > 0)) * MANY;
-            let recorders = first..first + MANY;
+            let first = (2 * slice + u32::from(every > 0)) * many;
+            let recorders = first..first + many;
             run(&service, callers, recorders.clone(), effort.slice / 4).await?;
             figures.add(run(&service, callers, recorders, effort.slice).await?);
             for keeper in keepers {
