@@ -115,13 +115,10 @@ impl Log {
             FileSystem::Local => {}
         }
         let mut random = Random::new(settings.seed);
-        let mut recovered = match recover(&*disk, path, Recovery::of(&settings))? {
+        let recovered = match recover(&*disk, path, Recovery::of(&settings))? {
             Some(recovered) => recovered,
             None => create(&*disk, path, &settings, &mut random).map_err(failed)?,
         };
-        if recovered.active.is_none() {
-            go_on(&*disk, path, &settings, &mut random, &mut recovered).map_err(failed)?;
-        }
         if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
             disk.sync_directory(parent).map_err(failed)?;
         }
@@ -172,7 +169,7 @@ impl Duties {
         let head_failed = |error| OpenError::from_io(&head_path, error);
         let head_file = disk.open(&head_path, OpenMode::Write).map_err(head_failed)?;
         let Recovered { incarnation, active, end, state, .. } = recovered;
-        let (active, mark) = (active.expect("a log has a segment to write to"), state.mark);
+        let mark = state.mark;
         let next = SegmentHeader {
             segment: active.header.segment + 1,
             bytes: next_segment_bytes(active.header.bytes, &settings),
@@ -206,6 +203,7 @@ impl Duties {
         }
         let tail = Tail {
             active,
+            closed: recovered.closed,
             offset: end.offset(),
             number: state.number,
             previous: state.previous,
@@ -265,7 +263,8 @@ fn create(
     Ok(Recovered {
         incarnation,
         segments: vec![SegmentInfo { seal: header.seal(), first, end: FIRST_COMMIT }],
-        active: Some(active),
+        active,
+        closed: false,
         ready: None,
         end: Place::new(1, FIRST_COMMIT),
         state: sealed.state.clone(),
@@ -274,23 +273,6 @@ fn create(
         sealed,
         full: Vec::new(),
     })
-}
-
-/// All segments are sealed, and the next one was never named: it is made now.
-fn go_on(
-    disk: &dyn Disk,
-    path: &Path,
-    settings: &Settings,
-    random: &mut Random,
-    recovered: &mut Recovered,
-) -> std::io::Result<()> {
-    let (incarnation, segment) = (recovered.incarnation, recovered.end.segment());
-    let bytes = settings.first_segment_bytes.min(settings.segment_bytes);
-    let header = SegmentHeader { incarnation, segment, bytes, salt: random.next() };
-    recovered.active = make_segment(disk, path, header, |_| true)?;
-    let first = recovered.state.mark.position.plus(1);
-    recovered.segments.push(SegmentInfo { seal: header.seal(), first, end: FIRST_COMMIT });
-    Ok(())
 }
 
 /// The log's threads, ended and joined when the last handle is gone.

@@ -36,8 +36,10 @@ pub(crate) const HEAD_FILE: &str = "head";
 pub(crate) struct Recovered {
     pub(crate) incarnation: Incarnation,
     pub(crate) segments: Vec<SegmentInfo>,
-    /// The segment that commits go to; none where a sealed segment is the last one.
-    pub(crate) active: Option<ReadySegment>,
+    /// The segment that commits go to.
+    pub(crate) active: ReadySegment,
+    /// Nothing more goes into it: the next commit goes into the one after it.
+    pub(crate) closed: bool,
     /// The one after it, if it was made ready.
     pub(crate) ready: Option<ReadySegment>,
     pub(crate) end: Place,
@@ -399,9 +401,12 @@ impl<'a> Scan<'a> {
 
     /// Compares with the published head, heals what was torn, and makes the last commit durable.
     fn finish(mut self, published: Option<PublishedHead>) -> Result<Recovered, OpenError> {
-        let scanned = !self.opened.is_empty();
-        let end = if scanned { self.end(self.active) } else { FIRST_COMMIT };
-        let end = Place::new(self.active, end);
+        // An empty segment behind one with commits is not begun, but ready: what comes next may not fit into it.
+        let begun = self.infos.get(self.active as usize - 1).map(|info| info.end > FIRST_COMMIT);
+        let closed = self.active > 1 && begun != Some(true);
+        let full = self.full();
+        let newest = if closed { self.active - 1 } else { self.active };
+        let end = Place::new(newest, self.end(newest));
         // By number: the same end may be said as that of one segment or the beginning of the next.
         let (number, previous) = (self.replay.state.number, self.replay.state.previous);
         let behind = |head: &PublishedHead| {
@@ -412,29 +417,38 @@ impl<'a> Scan<'a> {
             let what = "the log ends before what was published as durable";
             return Err(damaged(end.segment(), end.offset(), what));
         }
-        if self.infos.len() > self.active as usize + 1 {
-            return Err(damaged(
-                self.active + 1,
-                0,
-                "a segment without commits has another behind it",
-            ));
+        if self.infos.len() > newest as usize + 1 {
+            let what = "a segment without commits has another behind it";
+            return Err(damaged(newest + 1, 0, what));
         }
-        let full = self.full();
-        let more = self.infos.len() > self.active as usize;
+        let more = self.infos.len() > newest as usize;
         let ready = if more { self.opened.pop_back() } else { None };
-        let active = self.opened.pop_back();
-        if let Some(active) = &active {
-            let failed = failed(self.directory, self.active);
-            let last = self.last.take().filter(|last| last.place.segment() == self.active);
-            heal(&*active.file, self.torn, last.as_ref()).map_err(&failed)?;
+        let active = match self.opened.pop_back() {
+            Some(active) => active,
+            None => {
+                let incarnation = Some(self.incarnation);
+                open_segment(self.disk, self.directory, newest, OpenMode::Write, incarnation)?
+            }
+        };
+        let mut torn = self.torn;
+        if closed && let Some(ready) = &ready {
+            let failed = failed(self.directory, ready.header.segment);
+            heal(&*ready.file, torn.take(), None).map_err(failed)?;
         }
-        self.infos.truncate(self.active as usize);
+        let last = self.last.take().filter(|last| last.place.segment() == newest);
+        // A sealed segment was durable long ago.
+        if newest > self.covered {
+            let failed = failed(self.directory, newest);
+            heal(&*active.file, torn, last.as_ref()).map_err(failed)?;
+        }
+        self.infos.truncate(newest as usize);
         let Replay { state, index, recent } = self.replay;
         let (incarnation, segments, sealed) = (self.incarnation, self.infos, self.sealed);
         Ok(Recovered {
             incarnation,
             segments,
             active,
+            closed,
             ready,
             end,
             state,

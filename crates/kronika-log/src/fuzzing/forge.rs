@@ -38,6 +38,15 @@ impl Files {
         Self { paths, contents }
     }
 
+    /// The log itself; what follows from sound segments may be made anew before damage is found.
+    pub(super) fn log(&self) -> impl Iterator<Item = (&PathBuf, &Vec<u8>)> {
+        let derived = |path: &PathBuf| {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            matches!(extension, Some("footer" | "run" | "making"))
+        };
+        self.paths.iter().zip(&self.contents).filter(move |(path, _)| !derived(path))
+    }
+
     /// Puts them on a disk that holds files of these names; but for empty ones, which are removed.
     pub(super) fn put(&self, disk: &SimulatedDisk) {
         for (path, bytes) in self.paths.iter().zip(&self.contents) {

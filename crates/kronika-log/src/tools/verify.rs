@@ -230,8 +230,8 @@ impl<'a> Verifying<'a> {
                 _ if ahead == 0 => end.place.offset(),
                 _ => FIRST_COMMIT,
             };
-            let last = torn.map_or(end.place, |torn| torn.place).segment();
-            if number > last.saturating_add(1) {
+            // A segment is made ahead only when something in the one before it is durable.
+            if number > end.place.segment().saturating_add(1) {
                 let what = "a segment without commits has another behind it";
                 self.report.find(Finding::damage(number, 0, what));
             }

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use kronika_log::{Finding, FindingKind, SimulatedDisk, VerifyReport};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const ROUNDS: u64 = 8;
 
@@ -72,12 +72,18 @@ fn no_flip_passes() {
 #[test]
 fn a_damaged_body_is_named_with_its_streams_and_the_rest_is_verified() {
     let (offset, bytes) = second();
-    let report = spoiled(2, |segment| segment[(offset + bytes / 2) as usize] ^= 1);
-    damage(&report, 2, offset, "body");
-    assert!(!report.findings[0].streams.is_empty(), "{:?}", report.findings);
     let sound = verified(&files(&image()));
-    assert_eq!(report.commits + 1, sound.commits);
-    assert_eq!(report.head, sound.head);
+    let (mut named, mut all) = (0, 0);
+    for at in (offset + 64..offset + bytes - 64).step_by(29) {
+        let report = spoiled(2, |segment| segment[at as usize] ^= 1);
+        damage(&report, 2, offset, "body");
+        assert_eq!(report.commits + 1, sound.commits);
+        assert_eq!(report.head, sound.head);
+        all += 1;
+        named += usize::from(!report.findings[0].streams.is_empty());
+    }
+    // Where the length of a record is what is wrong, nothing behind it can be named.
+    assert!(named * 10 > all * 8, "{named} of {all}");
 }
 
 #[test]
@@ -184,14 +190,50 @@ fn a_head_that_is_not_whole_is_derived_data() {
 #[test]
 fn leftovers_are_notes() {
     let disk = image();
-    for name in ["00000009.making", "00000001.footer", "notes.txt"] {
+    for name in ["00000009.making", "notes.txt"] {
         create(&disk, &Path::new(JOURNAL).join(name), b"x");
     }
     let report = verified(&files(&disk));
     assert!(report.is_sound());
-    for name in ["00000009.making was never finished", "00000001.footer", "notes.txt is no file"] {
+    for name in ["00000009.making was never finished", "notes.txt is no file"] {
         assert!(report.notes.iter().any(|note| note.contains(name)), "{name}: {:?}", report.notes);
     }
+}
+
+/// Footers and runs follow from the segments: every flip in them is found, named, and harms nothing.
+#[test]
+fn derived_files_that_are_wrong_are_named_and_made_anew() {
+    let disk = sealed(4 * ROUNDS);
+    let expected = verified(&files(&disk));
+    assert!(expected.is_sound(), "{:?}", expected.findings);
+    let derived = |path: &PathBuf| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        matches!(extension, Some("footer" | "run"))
+    };
+    let paths = disk.files().into_iter().filter(derived).collect::<Vec<_>>();
+    assert!(paths.len() > 4, "{paths:?}");
+    for path in &paths {
+        let whole = disk.contents(path);
+        for at in (0..whole.len()).step_by(17) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            disk.replace(path, &bytes);
+            let report = verified(&files(&disk));
+            let name = path.file_name().and_then(|name| name.to_str());
+            let told = |finding: &Finding| finding.file.as_deref() == name;
+            let unused = report.notes.iter().any(|note| note.contains("footer is missing"));
+            assert!(report.findings.iter().any(told) || unused, "byte {at} of {}", path.display());
+            assert!(report.findings.iter().all(|one| one.kind == FindingKind::Derived));
+            assert_eq!((report.events, report.commits), (expected.events, expected.commits));
+        }
+        disk.replace(path, &whole);
+    }
+    for path in &paths {
+        disk.replace(path, b"x");
+    }
+    let log = open(&disk);
+    assert_eq!(log.stats().sealing_failure, None);
+    drop(log);
 }
 
 #[test]

@@ -112,6 +112,24 @@ pub fn filled(rounds: u64) -> SimulatedDisk {
     disk
 }
 
+/// The same, where all that is full is sealed.
+pub fn sealed(rounds: u64) -> SimulatedDisk {
+    let disk = SimulatedDisk::new(1);
+    let log = open(&disk);
+    fill(&log, rounds);
+    let is_segment = |path: &std::path::PathBuf| path.extension() == Some("segment".as_ref());
+    loop {
+        let segments = disk.files().iter().filter(|path| is_segment(path)).count();
+        // The last one is being filled, and another one may be made ready.
+        if log.stats().sealed_segments as usize + 2 >= segments {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    drop(log);
+    disk
+}
+
 /// All appends of a journal, by a scan.
 pub fn appends(files: &JournalFiles) -> Vec<RecordedAppend> {
     let commits = Scanner::new(files).unwrap().map(Result::unwrap);
