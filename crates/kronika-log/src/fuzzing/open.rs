@@ -88,6 +88,14 @@ impl Known {
         };
         let events = all_events(&log);
         let appends = all_appends(&log);
+        // Damage in a sealed segment is found when it is read: named, and told instead of what stands there.
+        let named = |error: &String| {
+            error.starts_with("the journal is damaged: segment ") || error.contains("made anew")
+        };
+        let found = events.as_ref().err().is_some_and(named);
+        if !self.unchanged && (found || appends.as_ref().err().is_some_and(named)) {
+            return Ok(());
+        }
         if self.strict {
             let events = events.as_ref().map_err(|error| format!("read after opening: {error}"))?;
             self.were_written(events)?;
