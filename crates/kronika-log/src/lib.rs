@@ -70,7 +70,7 @@ pub use simulated_disk::{Corruption, Fault, FaultKind, Misread, SimulatedDisk};
 pub use snapshots::{SnapshotSettings, Snapshots};
 pub use stats::LogStats;
 #[cfg(feature = "simulation")]
-pub use stepped::{Step, Stepper};
+pub use stepped::{Beside, Step, Stepper};
 pub use tools::{
     BackupReport, ExportFilter, ExportReport, Finding, FindingKind, ImportOptions, ImportReport,
     JournalFiles, JournalStats, NameStats, Progress, RestoreReport, RestoreTo, ScannedAppends,

@@ -147,6 +147,9 @@ struct State {
     failure: Option<String>,
     /// Share of the present segment that is used, in 1/1024.
     used: u64,
+    /// The present segment has a commit. Before that nothing is made: recovery takes a segment without commits
+    /// that has another one behind it for damage.
+    begun: bool,
     /// The share that the preparing thread waits for.
     awaited: u64,
     /// The commit thread waits.
@@ -161,9 +164,9 @@ impl Preparation {
         wanted: SegmentHeader,
         ready: Option<ReadySegment>,
     ) -> Self {
-        let (failure, used, awaited, hurry, closed) = (None, 0, 0, false, false);
+        let (failure, used, begun, awaited, hurry, closed) = (None, 0, true, 0, false, false);
         let wanted = Some(wanted);
-        let state = State { wanted, ready, failure, used, awaited, hurry, closed };
+        let state = State { wanted, ready, failure, used, begun, awaited, hurry, closed };
         let directory = directory.to_owned();
         Self {
             disk,
@@ -182,8 +185,8 @@ impl Preparation {
     /// Tells how much of the present segment is used.
     pub(crate) fn used(&self, used: u64, bytes: u64) {
         let mut state = self.state();
-        state.used = used * 1024 / bytes;
-        if state.used >= state.awaited {
+        (state.used, state.begun) = (used * 1024 / bytes, true);
+        if state.used >= state.awaited || state.failure.is_some() {
             self.changed.notify_all();
         }
     }
@@ -224,7 +227,7 @@ impl Preparation {
     pub(crate) fn want(&self, wanted: SegmentHeader) {
         let mut state = self.state();
         state.wanted = Some(wanted);
-        (state.used, state.hurry) = (0, false);
+        (state.used, state.begun, state.hurry) = (0, false, false);
         self.changed.notify_all();
     }
 
@@ -280,19 +283,20 @@ impl Preparation {
             state.wanted.filter(|_| state.ready.is_none())
         };
         let Some(wanted) = wanted else { return false };
-        let making = self.stepped.take();
+        let Some(making) = self.stepped.begin() else { return false };
         let mut making = making.unwrap_or_else(|| Making::new(&self.directory, wanted));
         if making.is_filling() && !self.state().is_turn(making.done, wanted.bytes) {
-            self.stepped.keep(making);
+            self.stepped.end(Some(making));
             return false;
         }
-        match making.go_on(&*self.disk) {
-            Ok(None) => self.stepped.keep(making),
-            Ok(Some(ready)) => self.made(Ok(ready)),
-            Err(error) => {
-                making.abandon(&*self.disk);
-                self.made(Err(error));
-            }
+        let made = making.go_on(&*self.disk);
+        if made.is_err() {
+            making.abandon(&*self.disk);
+        }
+        let unfinished = matches!(made, Ok(None)).then_some(making);
+        self.stepped.end(unfinished);
+        if let Some(made) = made.transpose() {
+            self.made(made);
         }
         true
     }
@@ -311,6 +315,6 @@ impl State {
     /// Whether so many bytes of a segment are to be followed by more now.
     fn is_turn(&mut self, done: u64, bytes: u64) -> bool {
         self.awaited = (done * 512 / bytes).max(1);
-        self.hurry || self.failure.is_some() || self.used >= self.awaited
+        self.hurry || (self.begun && (self.failure.is_some() || self.used >= self.awaited))
     }
 }

@@ -431,9 +431,11 @@ impl<'a> Scan<'a> {
             }
         };
         let mut torn = self.torn;
-        if closed && let Some(ready) = &ready {
+        // Also where nothing is torn: zeros of an opening that was killed may not be durable yet.
+        if let Some(ready) = &ready {
+            let torn = if closed { torn.take() } else { None };
             let failed = failed(self.directory, ready.header.segment);
-            heal(&*ready.file, torn.take(), None).map_err(failed)?;
+            heal(&*ready.file, torn, None).map_err(failed)?;
         }
         let last = self.last.take().filter(|last| last.place.segment() == newest);
         // A sealed segment was durable long ago.

@@ -70,7 +70,7 @@ pub struct Stepper {
     committer: Committer,
     handoff: Arc<Handoff>,
     preparation: Arc<Preparation>,
-    sealer: Sealer,
+    sealer: Arc<Mutex<Sealer>>,
     /// Empty between two steps.
     work: VecDeque<Work>,
     _abandon: AbandonOnDrop,
@@ -101,6 +101,7 @@ impl Log {
         let log = Self { shared: Arc::clone(&shared), threads: Arc::new(threads) };
         let (work, abandon) = (VecDeque::new(), committer.begin());
         shared.sealing.never_wait();
+        let sealer = Arc::new(Mutex::new(sealer));
         let stepper =
             Stepper { shared, committer, handoff, preparation, sealer, work, _abandon: abandon };
         Ok((log, stepper))
@@ -115,8 +116,13 @@ impl Stepper {
             Step::Take => self.handoff.take_in_step(),
             Step::Write => self.handoff.write_in_step(&self.shared.queue),
             Step::Prepare => self.preparation.step(),
-            Step::Seal => self.sealer.step() == Ok(true),
+            Step::Seal => seal(&self.sealer),
         }
+    }
+
+    /// The duties that may go on in the midst of a step of another one.
+    pub fn beside(&self) -> Beside {
+        Beside(Arc::clone(&self.preparation), Arc::clone(&self.sealer))
     }
 
     /// Does what waits to be committed, and then nothing more: the log is closed in order.
@@ -124,6 +130,31 @@ impl Stepper {
         self.shared.queue.close();
         while self.committer.turn(&mut self.work) {}
         self.committer.drain();
+    }
+}
+
+/// The duties that go on beside a step that is being done: for the watcher of a disk, in the midst of a step.
+pub struct Beside(Arc<Preparation>, Arc<Mutex<Sealer>>);
+
+/// One thing of the sealing thread's; false if it is in the midst of one.
+fn seal(sealer: &Mutex<Sealer>) -> bool {
+    sealer.try_lock().is_ok_and(|mut sealer| sealer.step() == Ok(true))
+}
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beside").finish_non_exhaustive()
+    }
+}
+
+impl Beside {
+    /// As [`Stepper::step`]; false also where the duty is in the midst of a step, or waits for the one that is.
+    pub fn step(&self, step: Step) -> bool {
+        match step {
+            Step::Prepare => self.0.step(),
+            Step::Seal => seal(&self.1),
+            Step::Commit | Step::Take | Step::Write => false,
+        }
     }
 }
 
@@ -170,6 +201,8 @@ impl Handoff {
 #[derive(Debug, Default)]
 pub(crate) struct SteppedMaking {
     on: AtomicBool,
+    /// In the midst of a step.
+    busy: AtomicBool,
     making: Mutex<Option<Making>>,
 }
 
@@ -179,11 +212,15 @@ impl SteppedMaking {
         self.on.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn take(&self) -> Option<Making> {
-        self.making.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Begins a step with the segment that is being made, if there is one; none if one goes on already.
+    pub(crate) fn begin(&self) -> Option<Option<Making>> {
+        let busy = self.busy.swap(true, Ordering::Relaxed);
+        (!busy).then(|| self.making.lock().unwrap_or_else(PoisonError::into_inner).take())
     }
 
-    pub(crate) fn keep(&self, making: Making) {
-        *self.making.lock().unwrap_or_else(PoisonError::into_inner) = Some(making);
+    /// Ends a step, with the segment if it is still being made.
+    pub(crate) fn end(&self, making: Option<Making>) {
+        *self.making.lock().unwrap_or_else(PoisonError::into_inner) = making;
+        self.busy.store(false, Ordering::Relaxed);
     }
 }

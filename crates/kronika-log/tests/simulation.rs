@@ -1,6 +1,6 @@
 //! A thousand crashes of a log that takes its steps on one thread; the same seed is the same life, and faults that are
 //! planted are found. `cargo xtask simulate` lives as many as it is asked for.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 #[path = "../examples/simulate/lives/mod.rs"]
 mod lives;
@@ -11,9 +11,14 @@ use lives::{Outcome, Plan, live, run};
 /// Crashes that a run in continuous integration has to reach.
 const CRASHES: u64 = 1000;
 
+fn hangs(seed: u64) {
+    eprintln!("seed {seed} hangs");
+    std::process::exit(1);
+}
+
 #[test]
 fn nothing_told_is_lost_and_nothing_lost_comes_back() {
-    let Outcome { tally, wrong } = run(0..220, &Plan::default(), |_, _| {});
+    let Outcome { tally, wrong } = run(0..220, &Plan::default(), |_, _| {}, hangs);
     assert_eq!(wrong, None);
     assert!(tally.crashes >= CRASHES, "{tally:?}");
     // What is counted happened at all: a simulation in which nothing goes wrong shows nothing.
@@ -37,7 +42,8 @@ fn the_same_seed_makes_the_same_calls() {
 
 fn finds(planted: PlantedFault) -> String {
     let plan = Plan { planted: Some(planted), ..Plan::default() };
-    let (_, wrong) = run(0..400, &plan, |_, _| {}).wrong.expect("the planted fault is found");
+    let (_, wrong) =
+        run(0..400, &plan, |_, _| {}, hangs).wrong.expect("the planted fault is found");
     wrong
 }
 

@@ -13,25 +13,28 @@ use std::{
 };
 
 const USAGE: &str = "\
-usage: simulate [--seeds N] [--from SEED] [--seed SEED] [--json]
+usage: simulate [--seeds N] [--from SEED] [--seed SEED] [--calls] [--json]
 
   --seeds N    so many lives; 1,000 unless said otherwise
   --from SEED  the first one; 0 unless said otherwise
   --seed SEED  one life only
+  --calls      the calls to the disk in the first life that goes wrong; best with --seed
   --json       the result as JSON on standard output";
 
 struct Arguments {
     first: u64,
     seeds: u64,
     json: bool,
+    calls: bool,
 }
 
 fn arguments() -> Option<Arguments> {
-    let mut arguments = Arguments { first: 0, seeds: 1000, json: false };
+    let mut arguments = Arguments { first: 0, seeds: 1000, json: false, calls: false };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         let mut number = || given.next()?.replace(['_', ','], "").parse::<u64>().ok();
         match name.as_str() {
+            "--calls" => arguments.calls = true,
             "--json" => arguments.json = true,
             "--seeds" => arguments.seeds = number()?,
             "--from" => arguments.first = number()?,
@@ -43,13 +46,18 @@ fn arguments() -> Option<Arguments> {
 }
 
 fn main() -> ExitCode {
-    let Some(Arguments { first, seeds, json }) = arguments() else {
+    let Some(Arguments { first, seeds, json, calls }) = arguments() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
     // A panic of the log is one way to be wrong: it is told in the one line.
     std::panic::set_hook(Box::new(|_| {}));
+    let plan = Plan { record: calls, ..Plan::default() };
     let begun = Instant::now();
+    let hangs = |seed| {
+        eprintln!("seed {seed} hangs; `cargo xtask simulate --seed {seed}` shows it again");
+        std::process::exit(1);
+    };
     let progress = |tally: &Tally, elapsed: Duration| {
         let rate = tally.lives as f64 / elapsed.as_secs_f64();
         let left = (seeds - tally.lives) as f64 / rate;
@@ -58,7 +66,7 @@ fn main() -> ExitCode {
             tally.lives, tally.crashes, tally.acknowledged
         );
     };
-    let Outcome { tally, wrong } = run(first..first + seeds, &Plan::default(), progress);
+    let Outcome { tally, wrong } = run(first..first + seeds, &plan, progress, hangs);
     let seconds = begun.elapsed().as_secs_f64();
     if json {
         print_json(&tally, wrong.is_some(), seconds)

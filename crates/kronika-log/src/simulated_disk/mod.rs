@@ -46,6 +46,8 @@ struct State {
     /// Files that were opened before the last crash or restart are dead.
     generation: u64,
     trace: u64,
+    /// The calls in words, if they are recorded.
+    record: Option<Vec<String>>,
 }
 
 impl fmt::Debug for SimulatedDisk {
@@ -66,6 +68,7 @@ impl SimulatedDisk {
             writes_short: false,
             generation: 0,
             trace: 0,
+            record: None,
         })
     }
 
@@ -97,6 +100,7 @@ impl SimulatedDisk {
     pub fn copy(&self, seed: u64) -> Self {
         let mut state = self.state().clone();
         state.random = fastrand::Rng::with_seed(seed);
+        state.record = None;
         Self::of(state)
     }
 
@@ -162,6 +166,23 @@ impl SimulatedDisk {
     /// A hash of all calls so far, with their order, places and bytes, and of what came of them.
     pub fn trace(&self) -> u64 {
         self.state().trace
+    }
+
+    /// Records all calls in words from now on: to see what led to a failure.
+    pub fn record(&self) {
+        self.state().record = Some(Vec::new());
+    }
+
+    /// Adds a remark to the record, if there is one.
+    pub fn remark(&self, remark: impl FnOnce() -> String) {
+        if let Some(record) = &mut self.state().record {
+            record.push(remark());
+        }
+    }
+
+    /// The calls that were recorded, and the remarks between them.
+    pub fn recorded(&self) -> Vec<String> {
+        self.state().record.clone().unwrap_or_default()
     }
 
     /// The disk has room for so many bytes.
@@ -244,6 +265,10 @@ impl State {
 
     /// Notes a call in the trace.
     fn note(&mut self, call: &str, numbers: [u64; 3], bytes: &[u8]) {
+        if let Some(record) = &mut self.record {
+            let [inode, offset, last] = numbers;
+            record.push(format!("{call} {inode} at {offset}, {} bytes, {last}", bytes.len()));
+        }
         let mut check = crc32c::crc32c(call.as_bytes());
         for number in numbers {
             check = crc32c::crc32c_append(check, &number.to_le_bytes());
@@ -255,6 +280,9 @@ impl State {
 
     fn note_path(&mut self, call: &str, path: &Path, done: bool) {
         let name = path.as_os_str().as_encoded_bytes();
+        if let Some(record) = &mut self.record {
+            record.push(format!("{}:", path.display()));
+        }
         self.note(call, [u64::from(done), 0, 0], name);
     }
 

@@ -117,7 +117,7 @@ pub fn sealed(rounds: u64) -> SimulatedDisk {
     let disk = SimulatedDisk::new(1);
     let log = open(&disk);
     fill(&log, rounds);
-    let is_segment = |path: &std::path::PathBuf| path.extension() == Some("segment".as_ref());
+    let is_segment = |path: &PathBuf| path.extension() == Some("segment".as_ref());
     loop {
         let segments = disk.files().iter().filter(|path| is_segment(path)).count();
         // The last one is being filled, and another one may be made ready.

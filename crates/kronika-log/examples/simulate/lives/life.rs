@@ -1,7 +1,7 @@
 //! A life of a log: it is opened, used and lost, again and again, on a disk where anything may go wrong.
 
 use super::{
-    PATH, Plan, Tally, damage,
+    PATH, Plan, Tally, damage, in_midst,
     look::{self, Allowed},
     model::{Checked, Model},
     sending::{Habits, Writers},
@@ -46,12 +46,15 @@ impl Life {
         settings::set_clock(&mut random);
         let disk = SimulatedDisk::new(random.u64(..));
         disk.write_short(random.bool());
+        if plan.record {
+            disk.record();
+        }
         let mut settings = settings::settings(&mut random);
         settings.planted_fault = plan.planted;
         let streams = &STREAMS[..random.usize(1..=STREAMS.len())];
         let witness = Witness::new(disk.clone(), settings, Model::new(streams));
         let witness = Rc::new(RefCell::new(witness));
-        disk.watch(super::in_midst::disk_is_called);
+        disk.watch(in_midst::disk_is_called);
         Self {
             habits: settings::habits(&mut random),
             random,
@@ -68,7 +71,6 @@ impl Life {
     /// Lives to the end; the first thing that is wrong.
     pub fn live(&mut self) -> Checked {
         witness::watch(&self.witness);
-        super::in_midst::reset();
         for _ in 0..self.random.usize(3..=self.plan.openings) {
             if !self.open()? {
                 return Ok(());
@@ -98,10 +100,12 @@ impl Life {
             let mut settings = self.witness.borrow().settings.clone();
             settings.seed = Some(self.random.u64(..));
             self.tally.openings += 1;
+            self.disk.remark(|| format!("== opening, hazard {hazard}"));
             match Log::open_stepped(Arc::new(self.disk.clone()), Path::new(PATH), settings) {
                 Ok((log, stepper)) => {
                     self.disk.heal();
                     self.disk.limit(None);
+                    in_midst::opened(stepper.beside(), self.random.u64(..));
                     self.stepper.replace(Some(stepper));
                     self.witness.borrow_mut().log = Some(log);
                     return self.opened().map(|()| true);
@@ -153,6 +157,7 @@ impl Life {
             8 => Hazard::Full,
             _ => Hazard::Misread,
         };
+        self.disk.remark(|| format!("== open, hazard {hazard:?}"));
         match hazard {
             Hazard::None => {}
             Hazard::Power => self.disk.power_fails_at(self.random.u64(1..70)),
@@ -284,18 +289,21 @@ impl Life {
     }
 
     fn crash(&mut self) {
+        self.disk.remark(|| "== crash".to_owned());
         self.disk.crash();
         self.tally.crashes += 1;
         self.ended();
     }
 
     pub fn kill(&mut self) {
+        self.disk.remark(|| "== kill".to_owned());
         self.disk.restart();
         self.tally.kills += 1;
         self.ended();
     }
 
     fn ended(&mut self) {
+        in_midst::ended();
         self.witness.borrow_mut().ended();
         drop(self.stepper.take());
     }

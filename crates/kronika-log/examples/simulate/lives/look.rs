@@ -254,9 +254,12 @@ pub fn everything(
     allowed: Allowed,
 ) -> Checked {
     let head = head(log)?;
-    if head != model.head()? {
+    if head != model.head() {
         let (head, told) = (head.position, model.events.len());
         return Err(format!("the head is {head}, and {told} events were told"));
+    }
+    if let Some(hole) = model.events.iter().position(Option::is_none) {
+        return Err(format!("there is a hole at position {}", hole + 1));
     }
     let mut read = ReadPartition::after(PartitionId::default(), Position::ZERO);
     read.limit_events = random.usize(1..200);

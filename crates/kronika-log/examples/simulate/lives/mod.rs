@@ -3,7 +3,11 @@
 //! A life is the same each time that it is lived: everything in it happens on one thread, and every choice comes from
 //! the seed. The check is of what the journal promises: 0 acknowledged events lost, 0 holes, 0 resurrections, 0 told
 //! that was not durable at that moment; damage is found, and named.
-#![allow(dead_code, reason = "the program and the test use different parts")]
+#![allow(
+    dead_code,
+    clippy::print_stderr,
+    reason = "the program and the test use different parts, and a life is told when asked for"
+)]
 
 mod damage;
 mod in_midst;
@@ -30,6 +34,9 @@ use std::{
 /// Where the log of a life is on its disk.
 const PATH: &str = "/data/journal";
 
+/// Characters of what was wrong that are told.
+const WRONG_CHARACTERS_MAX: usize = 500;
+
 /// How lives are lived.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -39,11 +46,13 @@ pub struct Plan {
     pub actions: usize,
     /// A fault planted on purpose, which is to be found.
     pub planted: Option<PlantedFault>,
+    /// Whether a life that is wrong prints the calls to its disk.
+    pub record: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { openings: 12, actions: 60, planted: None }
+        Self { openings: 12, actions: 60, planted: None, record: false }
     }
 }
 
@@ -93,13 +102,29 @@ pub fn live(seed: u64, plan: &Plan) -> Result<Tally, String> {
         (tally.lives, tally.acknowledged, tally.images) = (1, witness.acknowledged, witness.images);
         tally.trace = life.disk.trace();
         let at = format!("after {} crashes and {} kills", tally.crashes, tally.kills);
-        lived.map(|()| tally).map_err(|wrong| format!("{at}: {wrong}"))
+        lived.map(|()| tally).map_err(|wrong| {
+            for call in life.disk.recorded() {
+                eprintln!("{call}");
+            }
+            format!("{at}: {wrong}")
+        })
     }));
-    lived.unwrap_or_else(|panic| {
+    let lived = lived.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
         Err(format!("a panic: {text}"))
-    })
+    });
+    lived.map_err(|wrong| one_line(&wrong))
+}
+
+/// As it is told: one line that can be read.
+fn one_line(wrong: &str) -> String {
+    let mut line = wrong.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(WRONG_CHARACTERS_MAX) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 /// What a future gives at once: a log in steps lets no reader wait.

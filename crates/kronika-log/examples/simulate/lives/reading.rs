@@ -18,12 +18,10 @@ pub fn read(life: &mut Life) -> Checked {
     life.tally.reads += 1;
     let Some(before) = catch_up(life)? else { return Ok(()) };
     let log = life.witness.borrow().log().clone();
-    let seed = life.random.u64(..);
     let stepper = std::rc::Rc::clone(&life.stepper);
     let beside = life.random.bool();
     let doing = |life: &mut Life, read: &dyn Fn(&Log) -> Checked| {
-        let done =
-            if beside { in_midst::beside(&stepper, seed, || read(&log)) } else { read(&log) };
+        let done = if beside { in_midst::with_steps(&stepper, || read(&log)) } else { read(&log) };
         done?;
         life.look()
     };

@@ -4,12 +4,17 @@ use super::{Plan, Tally, live};
 use std::{
     ops::Range,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError, Sender},
     },
     thread,
     time::{Duration, Instant},
 };
+
+/// A life that takes longer hangs.
+const LIFE_MAX: Duration = Duration::from_secs(120);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// What came of lives: what happened in those that were right, and the first seed that was wrong.
 #[derive(Debug, Default)]
@@ -18,41 +23,79 @@ pub struct Outcome {
     pub wrong: Option<(u64, String)>,
 }
 
+/// What one thread does: the seed that it lives, and since when.
+type Living = Mutex<Option<(u64, Instant)>>;
+
 /// Lives all seeds of a range, or until one is wrong: then those before it are lived still, so that the first one
-/// is told. `progress` is called now and then.
-pub fn run(seeds: Range<u64>, plan: &Plan, progress: impl Fn(&Tally, Duration) + Sync) -> Outcome {
+/// is told. `progress` is called about once in a second, `hangs` for a seed that does not come to its end.
+pub fn run(
+    seeds: Range<u64>,
+    plan: &Plan,
+    progress: impl Fn(&Tally, Duration),
+    hangs: impl Fn(u64),
+) -> Outcome {
     let begun = Instant::now();
     let (next, end) = (AtomicU64::new(seeds.start), AtomicU64::new(seeds.end));
-    let outcome = Mutex::new((Outcome::default(), begun));
-    let work = || {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let living = (0..threads).map(|_| Living::default()).collect::<Vec<_>>();
+    let (sender, receiver) = mpsc::channel();
+    let mut outcome = Outcome::default();
+    thread::scope(|scope| {
+        for living in &living {
+            let (sender, next, end) = (sender.clone(), &next, &end);
+            scope.spawn(move || work(next, end, plan, living, &sender));
+        }
+        drop(sender);
+        let mut looked = Instant::now();
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end.load(Ordering::Relaxed) {
-                return;
-            }
-            let lived = live(seed, plan);
-            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-            let (Outcome { tally, wrong }, told) = &mut *outcome;
-            match lived {
-                Ok(lived) => *tally += lived,
-                Err(what) => {
-                    end.fetch_min(seed, Ordering::Relaxed);
-                    if wrong.as_ref().is_none_or(|(first, _)| seed < *first) {
-                        *wrong = Some((seed, what));
+            match receiver.recv_timeout(BETWEEN_LOOKS) {
+                Ok((_, Ok(lived))) => outcome.tally += lived,
+                Ok((seed, Err(wrong))) => {
+                    if outcome.wrong.as_ref().is_none_or(|(first, _)| seed < *first) {
+                        outcome.wrong = Some((seed, wrong));
                     }
                 }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            if told.elapsed() > Duration::from_secs(1) {
-                *told = Instant::now();
-                progress(tally, begun.elapsed());
+            if looked.elapsed() >= BETWEEN_LOOKS {
+                looked = Instant::now();
+                progress(&outcome.tally, begun.elapsed());
+                let since = |living: &Living| living.lock().map_or(None, |living| *living);
+                let hanging = living.iter().filter_map(since);
+                hanging
+                    .filter(|(_, since)| since.elapsed() > LIFE_MAX)
+                    .for_each(|(seed, _)| hangs(seed));
             }
-        }
-    };
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
         }
     });
-    outcome.into_inner().unwrap_or_else(PoisonError::into_inner).0
+    outcome
+}
+
+fn work(
+    next: &AtomicU64,
+    end: &AtomicU64,
+    plan: &Plan,
+    living: &Living,
+    sender: &Sender<(u64, Result<Tally, String>)>,
+) {
+    let now_living = |now| {
+        if let Ok(mut living) = living.lock() {
+            *living = now;
+        }
+    };
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end.load(Ordering::Relaxed) {
+            return now_living(None);
+        }
+        now_living(Some((seed, Instant::now())));
+        let lived = live(seed, plan);
+        if lived.is_err() {
+            end.fetch_min(seed, Ordering::Relaxed);
+        }
+        if sender.send((seed, lived)).is_err() {
+            return;
+        }
+    }
 }

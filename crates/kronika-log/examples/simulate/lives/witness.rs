@@ -161,7 +161,7 @@ impl Witness {
             }
             self.flights.pop_front();
         }
-        let mut head = self.model.head()?;
+        let mut head = self.model.head();
         if let Some(Some(followed)) = self.follower.as_mut().map(poll) {
             self.follower = None;
             head = later(head, followed.unwrap_or_default());
