@@ -26,7 +26,8 @@ usage: cargo xtask TASK
   lines                  how long the marked examples are
   ci [--skip-tests]      formatting, tidy, clippy, documentation, licences, then the tests
   bench NAME [--json] [--quick]
-                         a benchmark, built for release; arguments go to `kronika-bench`";
+                         a benchmark, built for release; arguments go to `kronika-bench`; `bench --help` lists
+                         them; `log` builds the program with the other stores, too, but for `--without-peers`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
