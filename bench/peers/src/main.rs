@@ -39,6 +39,7 @@ Usage: kronika-peers [--quick] [--json] [--stores A,B] [--callers N,N] [--second
   --seconds S      length of a slice; default 2
   --slices N       slices of each store for each number of callers, in turns; default 5
   --streams N      streams of the reading, with 10 events each; default 100000; 0 leaves it out
+  --threads N      threads that callers run on; default as many as there are cores
   --directory DIR  where the stores are made, on a real disk; default the working directory. Removed at the end
   --settings       prints how each store is set
   --driven         does what it is told on standard input
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let mut effort = Effort::default();
     let (mut driven, mut place) = (false, PathBuf::from("."));
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let mut left = arguments.iter();
     while let Some(argument) = left.next() {
         let mut value = || left.next().ok_or_else(|| format!("{argument} wants a value"));
@@ -83,11 +85,15 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
             "--seconds" => effort.slice = Duration::try_from_secs_f64(value()?.parse()?)?,
             "--slices" => effort.slices = value()?.parse()?,
             "--streams" => effort.streams = value()?.parse()?,
+            "--threads" => {
+                let threads = value()?.parse().ok().filter(|threads| *threads > 0);
+                runtime.worker_threads(threads.ok_or("threads are from 1")?);
+            }
             "--directory" => place = value()?.into(),
             other => return Err(format!("there is no option {other}; --help lists them").into()),
         }
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime.enable_all().build()?;
     let _entered = runtime.enter();
     // In the working directory: a temporary directory may be in memory, where a sync costs nothing.
     let directory = tempfile::tempdir_in(place)?;

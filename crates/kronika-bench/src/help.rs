@@ -34,8 +34,10 @@ Options:
   --rows A,B         only these rows; without it all but those that take long
   --heavy            also those that take long
   --callers N,N      of append; default 1,64,256,1024
+  --threads N        threads that callers run on; default as many as there are cores
   --slices N         slices of each figure; default 5
   --seconds S        length of a slice; default 2
+  --each             tells the figures of every slice of `append` on standard error
   --streams N        streams that are read; default 100000
   --recover-bytes N  of the log that is killed; default 10000000000
   --flat-events N    events at last; default 100000000

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime(threads(&arguments));
     let done = match (arguments.as_slice(), runtime) {
         (_, Err(error)) => Err(error.into()),
         (["commands", options @ ..], Ok(runtime)) => match commands_effort(options) {
@@ -53,6 +53,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Threads of the callers; none means as many as there are cores.
+fn threads(arguments: &[&str]) -> Option<usize> {
+    let place = arguments.iter().position(|argument| *argument == "--threads")?;
+    arguments.get(place + 1)?.parse().ok().filter(|threads| *threads > 0)
+}
+
+fn runtime(threads: Option<usize>) -> std::io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    threads.map(|threads| builder.worker_threads(threads));
+    builder.enable_all().build()
 }
 
 fn wrong_use(error: &str) -> ExitCode {

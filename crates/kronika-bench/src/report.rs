@@ -29,6 +29,12 @@ pub struct Row {
     /// Median of the ratios of the slices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
+    /// Processor time of the whole process for an event, its caller included, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_us: Option<f64>,
+    /// The same of what it is held against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against_cpu_us: Option<f64>,
     /// Events in a commit, on average.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events_per_commit: Option<f64>,
@@ -56,6 +62,8 @@ impl Row {
             against: None,
             against_figure: None,
             ratio: None,
+            cpu_us: None,
+            against_cpu_us: None,
             events_per_commit: None,
             events: None,
             bytes: None,
@@ -115,6 +123,10 @@ impl Report {
         {
             notes.push(format!("{:.0} % of {name} ({})", ratio * 100.0, short(figure)));
         }
+        notes.extend(row.cpu_us.map(|cpu| match row.against_cpu_us {
+            Some(theirs) => format!("cpu {cpu:.2} against {theirs:.2} µs an event"),
+            None => format!("cpu {cpu:.2} µs an event"),
+        }));
         notes.extend(row.events_per_commit.map(|events| format!("{events:.1} events a commit")));
         notes.extend(row.events.map(|events| format!("{events} events")));
         notes.extend(row.bytes.map(|bytes| format!("{} MB of files", bytes / 1_000_000)));

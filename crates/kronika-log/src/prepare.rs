@@ -106,8 +106,8 @@ struct State {
     failure: Option<String>,
     /// Share of the present segment that is used, in 1/1024.
     used: u64,
-    /// The share that the preparing thread waits for.
-    awaited: u64,
+    /// The share that the preparing thread waits for; none when it does not, so that it is not woken for nothing.
+    awaited: Option<u64>,
     /// The commit thread waits.
     hurry: bool,
     closed: bool,
@@ -120,7 +120,7 @@ impl Preparation {
         wanted: SegmentHeader,
         ready: Option<ReadySegment>,
     ) -> Self {
-        let (failure, used, awaited, hurry, closed) = (None, 0, 0, false, false);
+        let (failure, used, awaited, hurry, closed) = (None, 0, None, false, false);
         let wanted = Some(wanted);
         let state = State { wanted, ready, failure, used, awaited, hurry, closed };
         let directory = directory.to_owned();
@@ -135,7 +135,7 @@ impl Preparation {
     pub(crate) fn used(&self, used: u64, bytes: u64) {
         let mut state = self.state();
         state.used = used * 1024 / bytes;
-        if state.used >= state.awaited {
+        if state.awaited.is_some_and(|awaited| state.used >= awaited) {
             self.changed.notify_all();
         }
     }
@@ -214,11 +214,12 @@ impl Preparation {
     /// Waits until the present segment is used half as far as the next one is made; false if it is closed.
     fn wait_for_turn(&self, done: u64, bytes: u64) -> bool {
         let mut state = self.state();
-        state.awaited = (done * 512 / bytes).max(1);
-        while !state.closed && !state.hurry && state.failure.is_none() && state.used < state.awaited
-        {
+        let awaited = (done * 512 / bytes).max(1);
+        state.awaited = Some(awaited);
+        while !state.closed && !state.hurry && state.failure.is_none() && state.used < awaited {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.awaited = None;
         !state.closed
     }
 }

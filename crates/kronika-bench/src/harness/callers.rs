@@ -1,6 +1,6 @@
 //! Callers in a closed loop: each has one append under way, and sends the next when it is answered.
 
-use super::Bodies;
+use super::{Bodies, Latencies};
 use hdrhistogram::Histogram;
 use std::{
     future::Future,
@@ -45,36 +45,30 @@ pub async fn closed_loop<C: Caller>(
     body_bytes: usize,
     time: Duration,
 ) -> Result<(Measured, Vec<C>), String> {
+    let (latencies, bodies) = (Latencies::default(), Bodies::new(body_bytes, 1));
     let started = Instant::now();
     let until = started + time;
     let tasks: Vec<_> = callers
         .into_iter()
-        .zip(0..)
-        .map(|(mut caller, seed)| {
+        .enumerate()
+        .map(|(number, mut caller)| {
+            let (latencies, mut bodies) = (latencies.clone(), bodies.from(number));
             tokio::spawn(async move {
-                let mut bodies = Bodies::new(body_bytes, seed);
-                let mut latencies = histogram();
                 let mut now = Instant::now();
                 while now < until {
                     caller.append(bodies.next()).await?;
                     let answered = Instant::now();
-                    latencies.saturating_record((answered - now).as_nanos() as u64);
+                    latencies.record(number, (answered - now).as_nanos() as u64);
                     now = answered;
                 }
-                Ok::<_, String>((caller, latencies))
+                Ok::<_, String>(caller)
             })
         })
         .collect();
-    let (mut callers, mut latencies) = (Vec::with_capacity(tasks.len()), histogram());
+    let mut callers = Vec::with_capacity(tasks.len());
     for task in tasks {
-        let (caller, own) = task.await.map_err(|error| format!("a caller ended: {error}"))??;
-        latencies.add(&own).expect("all histograms have the same bounds");
-        callers.push(caller);
+        callers.push(task.await.map_err(|error| format!("a caller ended: {error}"))??);
     }
-    Ok((Measured { events: latencies.len(), time: started.elapsed(), latencies }, callers))
-}
-
-/// To one per cent, so that one for each caller does not fill the caches.
-pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1_000, 600_000_000_000, 2).expect("the bounds are valid")
+    let (time, latencies) = (started.elapsed(), latencies.sum());
+    Ok((Measured { events: latencies.len(), time, latencies }, callers))
 }

@@ -6,13 +6,15 @@
 mod bodies;
 mod callers;
 mod files;
+mod latencies;
 mod log_store;
 mod process;
 mod store;
 
 pub use bodies::Bodies;
-pub use callers::{Caller, Measured, closed_loop, histogram};
+pub use callers::{Caller, Measured, closed_loop};
 pub use files::{bytes_in, drop_page_cache};
+pub use latencies::{Latencies, histogram};
 pub use log_store::{LogCaller, LogStore, group_of};
 pub use process::{cpu_time, resident_bytes};
 pub use store::{Reads, Store, fill, read_some};

@@ -31,6 +31,7 @@ fn measure(
 ) -> Result<(), Fault> {
     let (mut ours, mut limits, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     let (mut p50, mut p99, mut batches) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut cpu, mut their_cpu) = (Vec::new(), Vec::new());
     let slice = bench.options.slice;
     let tephra = format!("append tephra {callers} {} ", bench.options.body_bytes);
     let against_tephra = AGAINST_TEPHRA.contains(&callers);
@@ -44,14 +45,17 @@ fn measure(
         p50.push(appended.measured.quantile_us(0.5));
         p99.push(appended.measured.quantile_us(0.99));
         batches.push(appended.events_per_commit);
+        cpu.push(appended.cpu.as_secs_f64() * 1e6 / appended.measured.events as f64);
         let limit = raw.run(slice / 2, appended.bytes_per_commit)?;
         limits.push(limit.rate() * appended.events_per_commit);
         if let Some(peer) = bench.peer.as_mut().filter(|_| against_tephra) {
             let answer = peer.tell(&format!("{tephra}{}", slice.as_millis()))?;
             theirs.push(number(&answer, "events") / number(&answer, "seconds"));
+            their_cpu.push(number(&answer, "cpu_seconds") * 1e6 / number(&answer, "events"));
         }
     }
     let row = Row {
+        cpu_us: Some(median(cpu)),
         events_per_commit: Some(median(batches)),
         ..Row::new("append", callers, median(ours.iter().copied()), "events/s")
             .latencies(median(p50), median(p99))
@@ -59,8 +63,13 @@ fn measure(
     let limit = if callers == 1 { "sync" } else { "raw log" };
     for (name, figures) in [(limit, limits), ("tephra", theirs)] {
         if !figures.is_empty() {
+            if bench.options.each {
+                eprintln!("append {callers}: {ours:.0?} against {name}: {figures:.0?}");
+            }
             let ratio = median_ratio(&ours, &figures);
-            bench.report.row(&row.clone().against(name, median(figures), ratio))?;
+            let against_cpu_us = (name == "tephra").then(|| median(their_cpu.iter().copied()));
+            let row = Row { against_cpu_us, ..row.clone() };
+            bench.report.row(&row.against(name, median(figures), ratio))?;
         }
     }
     Ok(())

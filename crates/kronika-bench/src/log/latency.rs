@@ -6,7 +6,7 @@
 
 use super::{Bench, Fault, Load};
 use crate::{
-    harness::{Bodies, LogCaller, LogStore, Store, histogram},
+    harness::{Bodies, Latencies, LogCaller, LogStore, Store},
     raw::RawLog,
     report::{Row, median, median_ratio},
 };
@@ -15,7 +15,6 @@ use kronika::Log;
 use kronika_core::Journal;
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -83,9 +82,6 @@ struct Arrivals {
     seed: u64,
 }
 
-/// Latencies, kept apart for a few tasks at a time.
-type Latencies = Arc<[Mutex<Histogram<u64>>; 8]>;
-
 impl Arrivals {
     /// Sends them from a thread of its own; gives how many were answered a second, and their latencies.
     fn run(
@@ -94,7 +90,7 @@ impl Arrivals {
         log: &Log,
         callers: &mut [LogCaller],
     ) -> Result<(f64, Histogram<u64>), Fault> {
-        let latencies: Latencies = Arc::new(std::array::from_fn(|_| Mutex::new(histogram())));
+        let latencies = Latencies::default();
         let started = Instant::now();
         let mut answers = thread::scope(|scope| {
             let sending = scope.spawn(|| self.send(bench, log, callers, &latencies));
@@ -107,11 +103,7 @@ impl Arrivals {
             Ok::<_, Fault>(())
         })?;
         let seconds = started.elapsed().as_secs_f64();
-        let mut all = histogram();
-        for some in &*latencies {
-            let some = some.lock().unwrap_or_else(PoisonError::into_inner);
-            all.add(&*some).expect("all histograms have the same bounds");
-        }
+        let all = latencies.sum();
         Ok((all.len() as f64 / seconds, all))
     }
 
@@ -138,12 +130,11 @@ impl Arrivals {
             }
             let append = callers[number % callers.len()].next(bodies.next());
             let appended = log.append(vec![append]);
-            let latencies = Arc::clone(latencies);
+            let latencies = latencies.clone();
             let wait = async move {
                 let answer = appended.await;
                 let latency = intended.elapsed().as_nanos() as u64;
-                let own = &latencies[number % latencies.len()];
-                own.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(latency);
+                latencies.record(number, latency);
                 answer.into_iter().try_for_each(|one| one.map(drop)).map_err(|e| e.to_string())
             };
             answers.spawn_on(wait, bench.runtime.handle());

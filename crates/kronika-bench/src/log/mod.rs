@@ -13,12 +13,12 @@ mod recover;
 mod stall;
 
 use crate::{
-    harness::{LogCaller, LogStore, Measured, Store, closed_loop},
+    harness::{LogCaller, LogStore, Measured, Store, closed_loop, cpu_time},
     report::Report,
 };
 pub use options::{Options, ROWS};
 use peer::Peer;
-use std::{error::Error, path::Path};
+use std::{error::Error, path::Path, time::Duration};
 use tokio::runtime::Runtime;
 
 /// Why a benchmark could not be done.
@@ -43,7 +43,8 @@ pub fn bench(
     options: &Options,
     report: Report,
 ) -> Result<(), Fault> {
-    let peer = options.peers.as_deref().map(|program| Peer::start(program, directory));
+    let peer =
+        options.peers.as_deref().map(|program| Peer::start(program, directory, options.threads));
     let mut bench = Bench { runtime, options, report, peer: peer.transpose()? };
     let _entered = runtime.enter();
     for name in ROWS.iter().filter(|name| options.has(name)) {
@@ -66,6 +67,8 @@ pub fn bench(
 /// What a slice of appends came to.
 struct Appended {
     measured: Measured,
+    /// Processor time of the process meanwhile.
+    cpu: Duration,
     events_per_commit: f64,
     bytes_per_commit: usize,
 }
@@ -86,16 +89,16 @@ impl Load {
         let numbers = self.callers.len()..callers;
         self.callers.extend(numbers.map(|number| self.store.caller(number as u32)));
         let idle = self.callers.split_off(callers);
-        let before = self.store.log.stats();
+        let (before, cpu) = (self.store.log.stats(), cpu_time());
         let running = std::mem::take(&mut self.callers);
         let run = closed_loop(running, bench.options.body_bytes, bench.options.slice);
         let (measured, callers) = bench.runtime.block_on(run)?;
-        let after = self.store.log.stats();
+        let (after, cpu) = (self.store.log.stats(), cpu_time() - cpu);
         self.callers = callers;
         self.callers.extend(idle);
         let commits = (after.commits - before.commits) as f64;
         let events_per_commit = (after.events - before.events) as f64 / commits;
         let bytes_per_commit = ((after.bytes - before.bytes) as f64 / commits) as usize;
-        Ok(Appended { measured, events_per_commit, bytes_per_commit })
+        Ok(Appended { measured, cpu, events_per_commit, bytes_per_commit })
     }
 }

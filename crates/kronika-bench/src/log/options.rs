@@ -15,8 +15,12 @@ pub struct Options {
     rows: Vec<String>,
     /// All rows.
     heavy: bool,
+    /// The figures of every slice of `append` are told, too.
+    pub each: bool,
     /// The program that drives other stores.
     pub peers: Option<PathBuf>,
+    /// Threads that callers run on, in each program; none means as many as there are cores.
+    pub threads: Option<usize>,
     /// Callers of the appends.
     pub callers: Vec<usize>,
     /// Slices of each.
@@ -48,7 +52,9 @@ impl Default for Options {
         Self {
             rows: Vec::new(),
             heavy: false,
+            each: false,
             peers: None,
+            threads: None,
             callers: vec![1, 64, 256, 1024],
             slices: 5,
             slice: Duration::from_secs(2),
@@ -96,10 +102,12 @@ impl Options {
             let mut value = || left.next().ok_or_else(|| format!("{argument} wants a value"));
             match *argument {
                 "--quick" | "--json" => {}
+                "--each" => options.each = true,
                 "--heavy" => options.heavy = true,
                 "--rows" => options.rows = list(value()?)?,
                 "--peers" => options.peers = Some(value()?.into()),
                 "--callers" => options.callers = list(value()?)?,
+                "--threads" => options.threads = Some(number(value()?)?),
                 "--slices" => options.slices = number(value()?)?,
                 "--seconds" => {
                     let seconds = number(value()?)?;

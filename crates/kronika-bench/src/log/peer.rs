@@ -17,10 +17,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts the program; it keeps its files below the directory.
-    pub fn start(program: &Path, directory: &Path) -> Result<Self, Fault> {
+    /// Starts the program; it keeps its files below the directory, and its callers run on so many threads.
+    pub fn start(program: &Path, directory: &Path, threads: Option<usize>) -> Result<Self, Fault> {
         let mut command = Command::new(program);
         command.arg("--driven").arg("--directory").arg(directory);
+        if let Some(threads) = threads {
+            command.arg("--threads").arg(threads.to_string());
+        }
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = started.map_err(|error| format!("{}: {error}", program.display()))?;
         let commands = child.stdin.take();
