@@ -17,7 +17,8 @@ log: the embedded journal by its public interface; events of 256 bytes; slices i
 below the working directory, which must be on the disk in question, and removed.
   append             callers in a closed loop, each with one append of one event to its own stream. At 1 caller
                      against `sync`, one write and one sync for each event; else against `raw log`, the same bytes in
-                     commits of the same size; at 64 and 256 callers against tephra, too
+                     commits of the same size, and `full raw log`, one commit for all callers at a time; at 64 and 256
+                     callers against tephra, too
   latency            appends that arrive by themselves at half the rate of 64 callers, from the moment each was meant to
                      be sent; rows `latency-p50` and `latency-p99` against the raw sync at the same percentile
   stall              the longest append while segments of 16 MiB are filled, rolled and sealed, against the longest

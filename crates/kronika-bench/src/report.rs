@@ -26,6 +26,12 @@ pub struct Row {
     /// The figure of that, in the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub against_figure: Option<f64>,
+    /// Median latency of what it is held against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against_p50_us: Option<f64>,
+    /// 99th percentile of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against_p99_us: Option<f64>,
     /// Median of the ratios of the slices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
@@ -61,6 +67,8 @@ impl Row {
             p99_us: None,
             against: None,
             against_figure: None,
+            against_p50_us: None,
+            against_p99_us: None,
             ratio: None,
             cpu_us: None,
             against_cpu_us: None,
@@ -123,6 +131,11 @@ impl Report {
         {
             notes.push(format!("{:.0} % of {name} ({})", ratio * 100.0, short(figure)));
         }
+        notes.extend(
+            row.against_p50_us
+                .zip(row.against_p99_us)
+                .map(|(p50, p99)| format!("its p50 {p50:.0}, p99 {p99:.0} µs")),
+        );
         notes.extend(row.cpu_us.map(|cpu| match row.against_cpu_us {
             Some(theirs) => format!("cpu {cpu:.2} against {theirs:.2} µs an event"),
             None => format!("cpu {cpu:.2} µs an event"),

@@ -1,11 +1,12 @@
 //! `append`: callers in a closed loop, against the raw log and against tephra.
 
-use super::{Bench, Fault, Load, peer::number};
+use super::{Appended, Bench, Fault, Load, peer::number};
 use crate::{
     harness::{LogStore, Store},
-    raw::RawLog,
+    raw::{RawFigures, RawLog},
     report::{Row, median, median_ratio},
 };
+use serde_json::Value;
 use std::path::Path;
 
 /// Callers that are held against tephra too: those of 64 and 256.
@@ -23,15 +24,51 @@ pub fn run(bench: &mut Bench<'_>, directory: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What something came to in the slices.
+#[derive(Default)]
+struct Slices {
+    rates: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    cpu: Vec<f64>,
+}
+
+impl Slices {
+    fn push_raw(&mut self, figures: &RawFigures, events_each: f64) {
+        self.rates.push(figures.rate() * events_each);
+        self.p50.push(figures.quantile_us(0.5));
+        self.p99.push(figures.quantile_us(0.99));
+    }
+
+    fn push_peer(&mut self, answer: &Value) {
+        let events = number(answer, "events");
+        self.rates.push(events / number(answer, "seconds"));
+        self.p50.push(number(answer, "p50_us"));
+        self.p99.push(number(answer, "p99_us"));
+        self.cpu.push(number(answer, "cpu_seconds") * 1e6 / events);
+    }
+
+    fn push_ours(&mut self, appended: &Appended) {
+        let Appended { measured, cpu, .. } = appended;
+        self.rates.push(measured.rate());
+        self.p50.push(measured.quantile_us(0.5));
+        self.p99.push(measured.quantile_us(0.99));
+        self.cpu.push(cpu.as_secs_f64() * 1e6 / measured.events as f64);
+    }
+}
+
+fn middle(numbers: &[f64]) -> f64 {
+    median(numbers.iter().copied())
+}
+
 fn measure(
     bench: &mut Bench<'_>,
     load: &mut Load,
     raw: &mut RawLog,
     callers: usize,
 ) -> Result<(), Fault> {
-    let (mut ours, mut limits, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut p50, mut p99, mut batches) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut cpu, mut their_cpu) = (Vec::new(), Vec::new());
+    let [mut ours, mut limit, mut full, mut theirs] = std::array::from_fn(|_| Slices::default());
+    let mut batches = Vec::new();
     let slice = bench.options.slice;
     let tephra = format!("append tephra {callers} {} ", bench.options.body_bytes);
     let against_tephra = AGAINST_TEPHRA.contains(&callers);
@@ -41,36 +78,40 @@ fn measure(
     }
     for _ in 0..bench.options.slices {
         let appended = load.slice(bench, callers)?;
-        ours.push(appended.measured.rate());
-        p50.push(appended.measured.quantile_us(0.5));
-        p99.push(appended.measured.quantile_us(0.99));
-        batches.push(appended.events_per_commit);
-        cpu.push(appended.cpu.as_secs_f64() * 1e6 / appended.measured.events as f64);
-        let limit = raw.run(slice / 2, appended.bytes_per_commit)?;
-        limits.push(limit.rate() * appended.events_per_commit);
+        let (batch, bytes) = (appended.events_per_commit, appended.bytes_per_commit);
+        ours.push_ours(&appended);
+        batches.push(batch);
+        limit.push_raw(&raw.run(slice / 2, bytes)?, batch);
+        if callers > 1 {
+            let all = callers as f64;
+            full.push_raw(&raw.run(slice / 4, (bytes as f64 / batch * all) as usize)?, all);
+        }
         if let Some(peer) = bench.peer.as_mut().filter(|_| against_tephra) {
-            let answer = peer.tell(&format!("{tephra}{}", slice.as_millis()))?;
-            theirs.push(number(&answer, "events") / number(&answer, "seconds"));
-            their_cpu.push(number(&answer, "cpu_seconds") * 1e6 / number(&answer, "events"));
+            theirs.push_peer(&peer.tell(&format!("{tephra}{}", slice.as_millis()))?);
         }
     }
     let row = Row {
-        cpu_us: Some(median(cpu)),
+        cpu_us: Some(middle(&ours.cpu)),
         events_per_commit: Some(median(batches)),
-        ..Row::new("append", callers, median(ours.iter().copied()), "events/s")
-            .latencies(median(p50), median(p99))
+        ..Row::new("append", callers, middle(&ours.rates), "events/s")
+            .latencies(middle(&ours.p50), middle(&ours.p99))
     };
-    let limit = if callers == 1 { "sync" } else { "raw log" };
-    for (name, figures) in [(limit, limits), ("tephra", theirs)] {
-        if !figures.is_empty() {
-            if bench.options.each {
-                eprintln!("append {callers}: {ours:.0?} against {name}: {figures:.0?}");
-            }
-            let ratio = median_ratio(&ours, &figures);
-            let against_cpu_us = (name == "tephra").then(|| median(their_cpu.iter().copied()));
-            let row = Row { against_cpu_us, ..row.clone() };
-            bench.report.row(&row.against(name, median(figures), ratio))?;
+    let limit_name = if callers == 1 { "sync" } else { "raw log" };
+    for (name, slices) in [(limit_name, limit), ("full raw log", full), ("tephra", theirs)] {
+        if slices.rates.is_empty() {
+            continue;
         }
+        if bench.options.each {
+            eprintln!("append {callers}: {:.0?} against {name}: {:.0?}", ours.rates, slices.rates);
+        }
+        let row = Row {
+            against_p50_us: Some(middle(&slices.p50)),
+            against_p99_us: Some(middle(&slices.p99)),
+            against_cpu_us: (!slices.cpu.is_empty()).then(|| middle(&slices.cpu)),
+            ..row.clone()
+        };
+        let ratio = median_ratio(&ours.rates, &slices.rates);
+        bench.report.row(&row.against(name, middle(&slices.rates), ratio))?;
     }
     Ok(())
 }
