@@ -1,7 +1,7 @@
 //! Commands, one a line, each answered by a line of JSON: so another program measures in turns with this one.
 //!
 //! ```text
-//! append STORE CALLERS BODY_BYTES MILLISECONDS
+//! append STORE CALLERS BODY_BYTES MILLISECONDS [tasks|threads]
 //! fill STORE STREAMS EVENTS_EACH BODY_BYTES
 //! open STORE
 //! read-stream STORE STREAMS EVENTS_EACH READS cold|warm SEED
@@ -13,7 +13,9 @@
 //! `{"error":"…"}`.
 
 use crate::{
-    harness::{Reads, Store, bytes_in, closed_loop, cpu_time, drop_page_cache, fill, read_some},
+    harness::{
+        Reads, Store, Style, bytes_in, closed_loop, cpu_time, drop_page_cache, fill, read_some,
+    },
     stores::PEERS,
 };
 use serde_json::{Value, json};
@@ -45,6 +47,8 @@ pub trait Driven {
 /// A closed loop.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
+    /// What a caller is.
+    pub style: Style,
     /// Callers.
     pub callers: usize,
     /// Bytes of a body.
@@ -107,7 +111,7 @@ impl<S: Store> Driven for Running<S> {
         let idle = self.callers.split_off(load.callers);
         let cpu = cpu_time();
         let callers = std::mem::take(&mut self.callers);
-        let run = closed_loop(callers, load.body_bytes, load.time);
+        let run = closed_loop(callers, load.style, load.body_bytes, load.time);
         let (measured, callers) = runtime.block_on(run)?;
         self.callers = callers;
         self.callers.extend(idle);
@@ -197,9 +201,11 @@ impl<'a> Driver<'a> {
         let directory = self.directory.join(name);
         let running = self.running.entry(peer.name).or_insert_with(|| (peer.start)(&directory));
         match (command, values) {
-            ("append", &[callers, body, time]) => {
+            ("append", &[callers, body, time, ref style @ ..]) => {
                 let time = Duration::from_millis(number(time)?);
-                let load = Load { callers: number(callers)?, body_bytes: number(body)?, time };
+                let style = style.first().map_or(Ok(Style::Tasks), |style| style.parse())?;
+                let (callers, body_bytes) = (number(callers)?, number(body)?);
+                let load = Load { style, callers, body_bytes, time };
                 running.append(self.runtime, load)
             }
             ("fill", &[streams, rounds, body]) => {

@@ -36,6 +36,7 @@ Options:
   --heavy            also those that take long
   --callers N,N      of append; default 1,64,256,1024
   --threads N        threads that callers run on; default as many as there are cores
+  --style S          what a caller is: tasks, which is best for all, or threads that block
   --slices N         slices of each figure; default 5
   --seconds S        length of a slice; default 2
   --each             tells the figures of every slice of `append` on standard error

@@ -12,7 +12,7 @@ mod process;
 mod store;
 
 pub use bodies::Bodies;
-pub use callers::{Caller, Measured, closed_loop};
+pub use callers::{Caller, Measured, Style, closed_loop};
 pub use files::{bytes_in, drop_page_cache};
 pub use latencies::{Latencies, histogram};
 pub use log_store::{LogCaller, LogStore, group_of};

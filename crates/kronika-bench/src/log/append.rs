@@ -7,7 +7,7 @@ use crate::{
     report::{Row, median, median_ratio},
 };
 use serde_json::Value;
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// Callers that are held against tephra too: those of 64 and 256.
 const AGAINST_TEPHRA: std::ops::RangeInclusive<usize> = 2..=512;
@@ -70,11 +70,13 @@ fn measure(
     let [mut ours, mut limit, mut full, mut theirs] = std::array::from_fn(|_| Slices::default());
     let mut batches = Vec::new();
     let slice = bench.options.slice;
-    let tephra = format!("append tephra {callers} {} ", bench.options.body_bytes);
+    let (body, style) = (bench.options.body_bytes, bench.options.style);
+    let tephra =
+        |time: Duration| format!("append tephra {callers} {body} {} {style}", time.as_millis());
     let against_tephra = AGAINST_TEPHRA.contains(&callers);
     if let Some(peer) = bench.peer.as_mut().filter(|_| against_tephra) {
         // Opens it, and lets it warm up.
-        peer.tell(&format!("{tephra}{}", slice.as_millis() / 4))?;
+        peer.tell(&tephra(slice / 4))?;
     }
     for _ in 0..bench.options.slices {
         let appended = load.slice(bench, callers)?;
@@ -87,7 +89,7 @@ fn measure(
             full.push_raw(&raw.run(slice / 4, (bytes as f64 / batch * all) as usize)?, all);
         }
         if let Some(peer) = bench.peer.as_mut().filter(|_| against_tephra) {
-            theirs.push_peer(&peer.tell(&format!("{tephra}{}", slice.as_millis()))?);
+            theirs.push_peer(&peer.tell(&tephra(slice))?);
         }
     }
     let row = Row {

@@ -90,8 +90,9 @@ impl Load {
         self.callers.extend(numbers.map(|number| self.store.caller(number as u32)));
         let idle = self.callers.split_off(callers);
         let (before, cpu) = (self.store.log.stats(), cpu_time());
+        let options = bench.options;
         let running = std::mem::take(&mut self.callers);
-        let run = closed_loop(running, bench.options.body_bytes, bench.options.slice);
+        let run = closed_loop(running, options.style, options.body_bytes, options.slice);
         let (measured, callers) = bench.runtime.block_on(run)?;
         let (after, cpu) = (self.store.log.stats(), cpu_time() - cpu);
         self.callers = callers;

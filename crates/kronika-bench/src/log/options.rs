@@ -1,5 +1,6 @@
 //! What is measured, and how much of it.
 
+use crate::harness::Style;
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// The rows, in the order in which they run.
@@ -21,6 +22,8 @@ pub struct Options {
     pub peers: Option<PathBuf>,
     /// Threads that callers run on, in each program; none means as many as there are cores.
     pub threads: Option<usize>,
+    /// What a caller is, in each program.
+    pub style: Style,
     /// Callers of the appends.
     pub callers: Vec<usize>,
     /// Slices of each.
@@ -55,6 +58,7 @@ impl Default for Options {
             each: false,
             peers: None,
             threads: None,
+            style: Style::default(),
             callers: vec![1, 64, 256, 1024],
             slices: 5,
             slice: Duration::from_secs(2),
@@ -108,6 +112,7 @@ impl Options {
                 "--peers" => options.peers = Some(value()?.into()),
                 "--callers" => options.callers = list(value()?)?,
                 "--threads" => options.threads = Some(number(value()?)?),
+                "--style" => options.style = value()?.parse()?,
                 "--slices" => options.slices = number(value()?)?,
                 "--seconds" => {
                     let seconds = number(value()?)?;
