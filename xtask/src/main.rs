@@ -28,7 +28,8 @@ usage: cargo xtask TASK
   lines                  how long the marked examples are
   ci [--skip-tests]      formatting, tidy, clippy, documentation, licences, then the tests
   bench NAME [--json] [--quick]
-                         a benchmark, built for release; arguments go to `kronika-bench`
+                         a benchmark, built for release; arguments go to `kronika-bench`; `bench --help` lists
+                         them; `log` builds the program with the other stores, too, but for `--without-peers`
   fuzz [--seconds N]     the fuzz targets, two minutes in all or as long as is said
   simulate [--seeds N] [--from SEED] [--seed SEED] [--json]
                          lives of the log on simulated disks, each from its seed, checked against a model

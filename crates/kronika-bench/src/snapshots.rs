@@ -74,7 +74,7 @@ const KEEPER_CALLERS: usize = 16;
 /// Runs all rows.
 pub async fn bench(
     directory: &Path,
-    effort: Effort<'_>,
+    effort: &Effort,
     sizes: Sizes,
     report: Report,
 ) -> Result<(), Box<dyn Error>> {
@@ -137,7 +137,7 @@ async fn fill(service: &Kronika, id: u32, events: u64, callers: u64) -> Result<(
 /// The long stream, loaded by a service that has just started.
 async fn loading(
     start: &impl AsyncFn(u32) -> Result<Kronika, kronika::StartError>,
-    effort: Effort<'_>,
+    effort: &Effort,
     sizes: Sizes,
 ) -> Result<Row, Box<dyn Error>> {
     let (mut with, mut without, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
@@ -161,23 +161,15 @@ async fn loading(
         ratios.push(all / snapshot);
     }
     let figure = median(with);
-    Ok(Row {
-        bench: "load long",
-        callers: 1,
-        figure: 1.0 / figure,
-        unit: "loads/s",
-        p50_us: Some(figure * 1e6),
-        p99_us: None,
-        against: Some("all events"),
-        against_figure: Some(1.0 / median(without)),
-        ratio: Some(median(ratios)),
-    })
+    let row =
+        Row { p50_us: Some(figure * 1e6), ..Row::new("load long", 1, 1.0 / figure, "loads/s") };
+    Ok(row.against("all events", 1.0 / median(without), median(ratios)))
 }
 
 /// Commands to many small aggregates, every one with a snapshot after 16 events, beside large ones.
 async fn beside(
     start: &impl AsyncFn(u32) -> Result<Kronika, kronika::StartError>,
-    effort: Effort<'_>,
+    effort: &Effort,
     many: u32,
 ) -> Result<[Row; 2], Box<dyn Error>> {
     let callers = effort.callers.last().copied().unwrap_or(16);
@@ -216,29 +208,12 @@ async fn beside(
     }
     let [with, without] = figures;
     let [rates, longest] = ratios;
-    let (p50_us, p99_us) = (Some(median(with.p50)), Some(median(with.p99)));
-    let commands = Row {
-        bench: "beside",
-        callers,
-        figure: median(with.rate),
-        unit: "events/s",
-        p50_us,
-        p99_us,
-        against: Some("without"),
-        against_figure: Some(median(without.rate)),
-        ratio: Some(median(rates)),
-    };
-    let longest = Row {
-        bench: "longest",
-        callers,
-        figure: median(with.longest),
-        unit: "us",
-        p50_us: Some(median(without.p50)),
-        p99_us: Some(median(without.p99)),
-        against: Some("without"),
-        against_figure: Some(median(without.longest)),
-        ratio: Some(median(longest)),
-    };
+    let commands = Row::new("beside", callers, median(with.rate), "events/s")
+        .latencies(median(with.p50), median(with.p99))
+        .against("without", median(without.rate), median(rates));
+    let longest = Row::new("longest", callers, median(with.longest), "us")
+        .latencies(median(without.p50), median(without.p99))
+        .against("without", median(without.longest), median(longest));
     Ok([commands, longest])
 }
 
