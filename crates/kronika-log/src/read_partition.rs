@@ -10,16 +10,22 @@ use crate::{
 };
 use bytes::Bytes;
 use kronika_core::{
-    EventFilter, Mark, PartitionPage, Position, ReadPartition, RecordedAppend, Slice,
+    EventFilter, EventId, Mark, PartitionId, PartitionPage, Position, ReadPartition,
+    RecordedAppend, Slice,
 };
 
 /// Bytes of log that one page looks at, however little passes its filter.
 pub(crate) const PAGE_SCANNED_BYTES_MAX: u64 = 16 << 20;
 
+/// Events that room is made for when a page begins.
+const EVENTS_EXPECTED: usize = 1024;
+
 /// What was looked at last.
 pub(crate) enum Scanned {
     Nothing,
     Event(Mark),
+    /// An event whose mark is computed only if the page ends here.
+    Read(PartitionId, Position, EventId),
     /// An append that did not pass: its mark is computed only if the page ends here.
     Append(Place, Bytes),
     /// The same, of which only the place is known.
@@ -107,6 +113,7 @@ impl Reader<'_> {
         page.scanned = match scanned {
             Scanned::Nothing => return Ok(page),
             Scanned::Event(mark) => mark,
+            Scanned::Read(partition, position, id) => Mark::at(partition, position, id),
             Scanned::Append(place, record) => mark(place, &record)?,
             Scanned::At(place) => mark(place, &self.record(place)?)?,
         };
@@ -146,8 +153,11 @@ impl Filling<'_> {
             if self.is_full() {
                 return true;
             }
-            self.scanned = Scanned::Event(event.mark());
+            self.scanned = Scanned::Read(event.append.partition, event.position, event.id);
             if self.read.filter.admits_tags(&event.tags) {
+                if self.page.events.is_empty() {
+                    self.page.events.reserve(self.read.limit_events.min(EVENTS_EXPECTED));
+                }
                 self.bytes += event.body.len();
                 self.page.events.push(event);
             }

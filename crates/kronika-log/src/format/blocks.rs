@@ -109,6 +109,11 @@ impl Section {
         self.offset + self.records * u64::from(self.record_bytes) + self.blocks() * TRAILER_BYTES
     }
 
+    /// Where a block stands, and how many bytes it has at most.
+    pub(crate) fn block_at(&self, block: u64) -> (u64, u64) {
+        (self.offset + block * self.stride(), self.stride())
+    }
+
     fn stride(&self) -> u64 {
         self.per_block() * u64::from(self.record_bytes) + TRAILER_BYTES
     }

@@ -123,9 +123,10 @@ impl Index {
         let runs = self.runs();
         let hash = self.hasher.stream(stream.name());
         for run in runs.runs.iter().rev().filter(|run| run.may_hold(hash)) {
-            let range = run.stream(hash)?;
+            let mut cached = None;
+            let range = run.stream(hash, &mut cached)?;
             if !range.is_empty() {
-                return Ok(run.entry(range.end - 1, &mut None)?.end());
+                return Ok(run.entry(range.end - 1, &mut cached)?.end());
             }
         }
         Ok(0)

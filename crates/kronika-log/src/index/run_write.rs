@@ -5,7 +5,7 @@
 use super::{
     entry::{KeyEntry, StreamEntry, hash_at},
     filter::{BLOCK_BYTES, Filter},
-    run::{HEADER_BYTES, Layout, MAGIC, Run},
+    run::{FENCE_BYTES, HEADER_BYTES, Layout, MAGIC, Run},
 };
 use crate::{
     disk::{Disk, DiskFile, OpenMode},
@@ -47,6 +47,7 @@ pub(crate) fn write_run(
         writer.writer.begin(KeyEntry::BYTES as u32);
         keys.iter().try_for_each(|key| writer.writer.push(&key.encode()))?;
         writer.layout.keys = writer.writer.end();
+        writer.fences(entries.iter().map(|entry| Ok(entry.hash)))?;
         writer.layout.streams = distinct(hashes())?;
         let keys = keys.iter().map(|key| Ok(key.hash));
         writer.filter(hashes().chain(keys))
@@ -88,6 +89,7 @@ pub(crate) fn merge_runs(
         writer.writer.flush()?;
         let (file, seed) = (Arc::clone(&writer.file), writer.seed);
         let layout = writer.layout;
+        writer.fences(hashes(&*file, seed, layout.entries))?;
         writer.layout.streams = distinct(hashes(&*file, seed, layout.entries))?;
         let keys = hashes(&*file, seed, layout.keys);
         writer.filter(hashes(&*file, seed, layout.entries).chain(keys))
@@ -121,7 +123,8 @@ impl<'a> RunWriter<'a> {
             let seed = identity.seed();
             let writer = DerivedWriter::new(Arc::clone(&file), seed, HEADER_BYTES);
             let (streams, none) = (0, Section::default());
-            let layout = Layout { streams, end_check, entries: none, keys: none, filter: none };
+            let (entries, keys, fences, filter) = (none, none, none, none);
+            let layout = Layout { streams, end_check, entries, keys, fences, filter };
             let mut run = Self { target, file, seed, writer, layout };
             fill(&mut run)?;
             let header = run.layout.header(&identity);
@@ -133,6 +136,16 @@ impl<'a> RunWriter<'a> {
             let _ = disk.remove(&unready);
         }
         written
+    }
+
+    /// Writes the fences of entries with these hashes.
+    fn fences(&mut self, hashes: impl Iterator<Item = io::Result<u128>>) -> io::Result<()> {
+        self.writer.begin(FENCE_BYTES as u32);
+        for hash in hashes.step_by(self.layout.entries.per_block() as usize) {
+            self.writer.push(&((hash? >> 64) as u64).to_le_bytes())?;
+        }
+        self.layout.fences = self.writer.end();
+        Ok(())
     }
 
     /// Writes the filter of these hashes, which follow each other in order within streams and within keys.
