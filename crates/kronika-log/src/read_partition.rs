@@ -2,7 +2,7 @@
 
 use crate::{
     by_footer::Ended,
-    format::{CommitKind, RecordHead, decode_append},
+    format::{CommitKind, RecordHead, decode_append_of},
     place::Place,
     read::{Fault, Reader, corrupt},
     recent::StoredCommit,
@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use kronika_core::{
     EventFilter, EventId, Mark, PartitionId, PartitionPage, Position, ReadPartition,
-    RecordedAppend, Slice,
+    RecordedAppend, Slice, SliceRange,
 };
 
 /// Bytes of log that one page looks at, however little passes its filter.
@@ -139,7 +139,7 @@ impl Filling<'_> {
                 self.scanned = Scanned::Append(place, record);
                 continue;
             }
-            let append = decode_append(&record, None).map_err(at(place))?;
+            let append = decode_append_of(&head, &record, None).map_err(at(place))?;
             if self.append(append) {
                 return Ok(true);
             }
@@ -181,6 +181,6 @@ fn last_mark(record: &[u8]) -> Result<Mark, crate::format::Malformed> {
 /// As [`EventFilter::admits_stream`], by the stream's name alone.
 fn admits_name(filter: &EventFilter, name: &str) -> bool {
     let aggregate_type = name.split_once('/').map_or(name, |(aggregate_type, _)| aggregate_type);
-    filter.slices.contains(Slice::of(name))
+    (filter.slices == SliceRange::ALL || filter.slices.contains(Slice::of(name)))
         && (filter.types.is_empty() || filter.types.iter().any(|one| one == aggregate_type))
 }

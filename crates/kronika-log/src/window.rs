@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A read that takes longer had to wait for the disk.
-const SLOW: Duration = Duration::from_micros(60);
+/// A read that takes longer, and a nanosecond for each four bytes, had to wait for the disk.
+const SLOW: Duration = Duration::from_micros(20);
 
 /// The bytes of a file that were read last.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Window {
             let mut buffer = vec![0; bytes.max(ahead).min(there)];
             let begun = Instant::now();
             let read = read_full(file, &mut buffer, offset)?;
-            let is_slow = begun.elapsed() > SLOW;
+            let is_slow = begun.elapsed() > SLOW + Duration::from_nanos(read as u64 / 4);
             buffer.truncate(read);
             *self = Self { segment, start: offset, bytes: Bytes::from(buffer), is_slow };
         }
