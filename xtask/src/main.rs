@@ -11,6 +11,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod lines;
 mod shell;
 mod simulate;
@@ -27,7 +28,9 @@ usage: cargo xtask TASK
   lines                  how long the marked examples are
   ci [--skip-tests]      formatting, tidy, clippy, documentation, licences, then the tests
   bench NAME [--json] [--quick]
-                         a benchmark, built for release; arguments go to `kronika-bench`
+                         a benchmark, built for release; arguments go to `kronika-bench`; `bench --help` lists
+                         them; `log` builds the program with the other stores, too, but for `--without-peers`
+  fuzz [--seconds N]     the fuzz targets, two minutes in all or as long as is said
   simulate [--seeds N] [--from SEED] [--seed SEED] [--json]
                          lives of the log on simulated disks, each from its seed, checked against a model
   kills [--rounds N]     kills a process that appends, 200 times unless said otherwise, and looks what is there";
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(ci::Tests::Run),
         ["ci", "--skip-tests"] => ci::run(ci::Tests::Skip),
         ["bench", arguments @ ..] if !arguments.is_empty() => bench::run(arguments),
+        ["fuzz", arguments @ ..] => fuzz::run(arguments),
         ["simulate", arguments @ ..] => simulate::run(arguments),
         ["kills"] => simulate::kills("200"),
         ["kills", "--rounds", rounds] => simulate::kills(rounds),

@@ -1,5 +1,7 @@
 //! The limit: a raw log, zero-filled ahead, one write and one sync for each batch, nothing else.
 
+use crate::harness::histogram;
+use hdrhistogram::Histogram;
 use std::{
     fs::File,
     io,
@@ -17,10 +19,25 @@ pub struct RawLog {
 }
 
 /// What a run of the raw log came to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RawFigures {
-    /// Events a second, at the batch size asked for.
-    pub events_per_second: f64,
+    /// Batches written and synced.
+    pub batches: u64,
+    /// Time of all of them.
+    pub time: Duration,
+    /// Of a write and its sync, in nanoseconds.
+    pub latencies: Histogram<u64>,
+}
+
+impl RawFigures {
+    /// Batches a second.
+    pub fn rate(&self) -> f64 {
+        self.batches as f64 / self.time.as_secs_f64()
+    }
+    /// A quantile of the latencies in microseconds.
+    pub fn quantile_us(&self, quantile: f64) -> f64 {
+        self.latencies.value_at_quantile(quantile) as f64 / 1_000.0
+    }
 }
 
 impl RawLog {
@@ -35,16 +52,12 @@ impl RawLog {
         Ok(Self { file, bytes, offset: 0 })
     }
 
-    /// Writes and syncs batches of so many events and bytes for a time.
-    pub fn run(
-        &mut self,
-        time: Duration,
-        batch_events: f64,
-        batch_bytes: usize,
-    ) -> io::Result<RawFigures> {
+    /// Writes and syncs batches of so many bytes for a time, one at least.
+    pub fn run(&mut self, time: Duration, batch_bytes: usize) -> io::Result<RawFigures> {
         let batch = vec![0x5a; batch_bytes.max(1)];
-        let (started, mut batches) = (Instant::now(), 0_u64);
-        while started.elapsed() < time {
+        let (started, mut batches, mut latencies) = (Instant::now(), 0, histogram());
+        let mut now = started;
+        while batches == 0 || now - started < time {
             if self.offset + batch.len() as u64 > self.bytes {
                 self.offset = 0;
             }
@@ -52,8 +65,10 @@ impl RawLog {
             self.file.sync_data()?;
             self.offset += batch.len() as u64;
             batches += 1;
+            let synced = Instant::now();
+            latencies.saturating_record((synced - now).as_nanos() as u64);
+            now = synced;
         }
-        let seconds = started.elapsed().as_secs_f64();
-        Ok(RawFigures { events_per_second: batches as f64 * batch_events / seconds })
+        Ok(RawFigures { batches, time: now - started, latencies })
     }
 }

@@ -5,6 +5,7 @@ use kronika::{Aggregate, Command, CommandError, Context, Event, Handle, Kronika,
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,6 +14,13 @@ use std::{
 #[derive(Default, Serialize, Deserialize)]
 pub struct Recorder {
     recorded: u64,
+}
+
+impl Recorder {
+    /// How many events it has.
+    pub fn recorded(&self) -> u64 {
+        self.recorded
+    }
 }
 
 /// What it records: its body is 256 bytes of JSON.
@@ -41,7 +49,8 @@ impl Aggregate for Recorder {
 /// Records a payload.
 #[derive(Command, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
-    payload: String,
+    /// As long as is needed.
+    pub payload: String,
 }
 
 impl Record {
@@ -71,11 +80,11 @@ pub struct Measured {
     pub latencies: Histogram<u64>,
 }
 
-/// Runs callers in a closed loop, each with one command under way, over so many aggregates.
+/// Runs callers in a closed loop, each with one command under way, over these aggregates.
 pub async fn run(
     service: &Kronika,
     callers: usize,
-    aggregates: u32,
+    aggregates: Range<u32>,
     time: Duration,
 ) -> Result<Measured, CommandError<Never>> {
     let until = Instant::now() + time;
@@ -83,13 +92,16 @@ pub async fn run(
     let recorders = Arc::new(service.aggregates::<Recorder>());
     let tasks: Vec<_> = (0..callers)
         .map(|_| {
-            let recorders = recorders.clone();
+            let (recorders, aggregates) = (recorders.clone(), aggregates.clone());
             tokio::spawn(async move {
                 let mut random = fastrand::Rng::new();
                 let mut latencies = histogram();
                 let mut now = Instant::now();
                 while now < until {
-                    recorders.send(&random.u32(..aggregates), Record::sized()).receipt().await?;
+                    recorders
+                        .send(&random.u32(aggregates.clone()), Record::sized())
+                        .receipt()
+                        .await?;
                     let answered = Instant::now();
                     latencies.saturating_record((answered - now).as_nanos() as u64);
                     now = answered;

@@ -32,6 +32,14 @@ pub trait Aggregate: Default + Serialize + DeserializeOwned + Send + Sync + 'sta
     /// Raise when `apply` or the state's shape changes: older snapshots are then ignored.
     const STATE_SCHEMA: u32 = 1;
 
+    /// A snapshot of the state is taken when so many events were recorded since the last one; 0 is never.
+    ///
+    /// Loading then reads the snapshot and less than twice as many events instead of all. It must give the
+    /// same state as all events do: serde has to keep all of it, which the testkit's `given` checks. A state
+    /// that is large beside its events is saved less often: not before the events since the last snapshot have
+    /// a quarter of that snapshot's bytes.
+    const SNAPSHOT_EVERY: u32 = 256;
+
     /// How one aggregate is told from another, for example `String` or a newtype of `u64`.
     type Id: AggregateId;
 

@@ -398,6 +398,20 @@ mod tests {
     }
 
     #[test]
+    fn floats_come_back_to_the_last_bit() {
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..20_000 {
+            bits = bits.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            let float = f64::from_bits(bits);
+            if float.is_finite() {
+                let mut json = Vec::new();
+                encode_json(&float, &mut json).unwrap();
+                assert_eq!(decode_json::<f64>(&json).unwrap().to_bits(), float.to_bits());
+            }
+        }
+    }
+
+    #[test]
     fn depth_is_bounded_before_the_stack_is() {
         let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
         assert!(matches!(decode_json::<serde_json::Value>(&deep), Err(CodecError::Syntax(_))));

@@ -170,9 +170,9 @@ impl AppendId {
         Self((millis << 80) | ((random as u128) << Self::EVENT_BITS))
     }
 
-    /// The id of the event at `index` (from 0) of this append.
+    /// The id of the event at `index` (from 0) of this append; wrapping, for an id that leaves no bits free.
     pub const fn event(self, index: usize) -> EventId {
-        EventId(self.0 + index as u128 + 1)
+        EventId(self.0.wrapping_add(index as u128 + 1))
     }
 }
 

@@ -1,15 +1,17 @@
 //! The journal: the store of events, the only source of truth.
 //!
-//! A back end implements [`Journal`]; everything above it speaks to [`DynJournal`], so that no back-end
+//! A back end implements [`Journal`]; everything above it speaks to [`crate::DynJournal`], so that no back-end
 //! type reaches a user. What a back end cannot do it declares in [`Capabilities`].
 
 use crate::{
     append::{Append, Appended, Mark},
-    ids::{AppendId, Epoch, Incarnation, PartitionId, Position, Slice, SliceRange, Version},
+    ids::{
+        AppendId, Epoch, Incarnation, PartitionId, Position, Slice, SliceRange, Timestamp, Version,
+    },
     recorded::{RecordedAppend, RecordedEvent},
     stream::StreamId,
 };
-use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
+use std::{future::Future, time::Instant};
 
 /// What a back end can do. The conformance suite reads it and tests what is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +110,63 @@ pub trait Journal: Send + Sync + 'static {
                 .first()
                 .filter(|event| event.position == position)
                 .map(RecordedEvent::mark))
+        }
+    }
+
+    /// The last event of a partition that was recorded at or before a time: where a read from a time begins, and
+    /// what the state "as of then" is folded up to. Before the first event it is position 0. It takes about as
+    /// many small reads as the head's position has bits.
+    fn at_time(
+        &self,
+        partition: PartitionId,
+        time: Timestamp,
+    ) -> impl Future<Output = Result<Mark, ReadError>> + Send {
+        async move {
+            let mut last = Mark { partition, ..Mark::default() };
+            let mut beyond = self.head(partition).await?.position.plus(1);
+            // Times never go back: all up to `last` are early enough, all from `beyond` on are not.
+            while last.position.plus(1) < beyond {
+                let between = (last.position.get() + beyond.get()) / 2;
+                let read = ReadPartition::after(partition, Position::new(between - 1));
+                let page = self.read_partition(read.limit_events(1)).await?;
+                match page.events.first() {
+                    Some(event) if event.time() <= time => last = event.mark(),
+                    _ => beyond = Position::new(between),
+                }
+            }
+            Ok(last)
+        }
+    }
+
+    /// The version that a stream had at a time: 0 before its first event. It takes about as many small reads as
+    /// the newest version has bits.
+    fn version_at(
+        &self,
+        stream: &StreamId,
+        time: Timestamp,
+    ) -> impl Future<Output = Result<Version, ReadError>> + Send {
+        async move {
+            let newest = self.read_stream(ReadStream::backwards(stream.clone()).limit_appends(1));
+            let (mut last, mut beyond) = (0, newest.await?.newest.get() + 1);
+            while last + 1 < beyond {
+                // The append that holds the version between; those without events may stand before it.
+                let between = (last + beyond) / 2;
+                let mut from = Some(StreamCursor::at(Version::new(between - 1)));
+                let mut holding = None;
+                while let Some(next) = from.take().filter(|_| holding.is_none()) {
+                    let read = ReadStream::forwards(stream.clone()).from(next).limit_appends(64);
+                    let page = self.read_stream(read).await?;
+                    let holds = |append: &RecordedAppend| append.version().get() >= between;
+                    holding = page.appends.into_iter().find(holds);
+                    from = page.next;
+                }
+                match holding {
+                    Some(append) if append.header.time <= time => last = append.version().get(),
+                    Some(append) => beyond = append.header.expected.get() + 1,
+                    None => break,
+                }
+            }
+            Ok(Version::new(last))
         }
     }
 }
@@ -355,110 +414,4 @@ pub enum ReadError {
     /// The journal is closed, or must be opened anew.
     #[error("the journal is closed: {0}")]
     Closed(String),
-}
-
-/// A future on the heap.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// [`Journal`] with its type erased: what the runtime and the tools hold. Implemented for every journal.
-pub trait DynJournal: Send + Sync + 'static {
-    /// See [`Journal::capabilities`].
-    fn capabilities(&self) -> Capabilities;
-    /// See [`Journal::incarnation`].
-    fn incarnation(&self) -> Incarnation;
-    /// See [`Journal::append`].
-    fn append(&self, group: Vec<Append>) -> BoxFuture<'static, Vec<Appended>>;
-    /// See [`Journal::claim`].
-    fn claim(
-        &self,
-        slices: SliceRange,
-        held: Option<Epoch>,
-    ) -> BoxFuture<'_, Result<Ownership, ClaimError>>;
-    /// See [`Journal::epoch`].
-    fn epoch(&self, slice: Slice) -> BoxFuture<'_, Result<Epoch, ReadError>>;
-    /// See [`Journal::read_stream`].
-    fn read_stream(&self, read: ReadStream) -> BoxFuture<'_, Result<StreamPage, ReadError>>;
-    /// See [`Journal::read_partition`].
-    fn read_partition(
-        &self,
-        read: ReadPartition,
-    ) -> BoxFuture<'_, Result<PartitionPage, ReadError>>;
-    /// See [`Journal::read_append`].
-    fn read_append<'a>(
-        &'a self,
-        stream: &'a StreamId,
-        by: AppendBy,
-    ) -> BoxFuture<'a, Result<Option<RecordedAppend>, ReadError>>;
-    /// See [`Journal::head`].
-    fn head(&self, partition: PartitionId) -> BoxFuture<'_, Result<Mark, ReadError>>;
-    /// See [`Journal::wait_beyond`].
-    fn wait_beyond(
-        &self,
-        partition: PartitionId,
-        position: Position,
-    ) -> BoxFuture<'_, Result<Mark, ReadError>>;
-    /// See [`Journal::mark_at`].
-    fn mark_at(
-        &self,
-        partition: PartitionId,
-        position: Position,
-    ) -> BoxFuture<'_, Result<Option<Mark>, ReadError>>;
-}
-
-/// A journal shared by everything that reads or writes it.
-pub type SharedJournal = Arc<dyn DynJournal>;
-
-impl<J: Journal> DynJournal for J {
-    fn capabilities(&self) -> Capabilities {
-        Journal::capabilities(self)
-    }
-    fn incarnation(&self) -> Incarnation {
-        Journal::incarnation(self)
-    }
-    fn append(&self, group: Vec<Append>) -> BoxFuture<'static, Vec<Appended>> {
-        Box::pin(Journal::append(self, group))
-    }
-    fn claim(
-        &self,
-        slices: SliceRange,
-        held: Option<Epoch>,
-    ) -> BoxFuture<'_, Result<Ownership, ClaimError>> {
-        Box::pin(Journal::claim(self, slices, held))
-    }
-    fn epoch(&self, slice: Slice) -> BoxFuture<'_, Result<Epoch, ReadError>> {
-        Box::pin(Journal::epoch(self, slice))
-    }
-    fn read_stream(&self, read: ReadStream) -> BoxFuture<'_, Result<StreamPage, ReadError>> {
-        Box::pin(Journal::read_stream(self, read))
-    }
-    fn read_partition(
-        &self,
-        read: ReadPartition,
-    ) -> BoxFuture<'_, Result<PartitionPage, ReadError>> {
-        Box::pin(Journal::read_partition(self, read))
-    }
-    fn read_append<'a>(
-        &'a self,
-        stream: &'a StreamId,
-        by: AppendBy,
-    ) -> BoxFuture<'a, Result<Option<RecordedAppend>, ReadError>> {
-        Box::pin(Journal::read_append(self, stream, by))
-    }
-    fn head(&self, partition: PartitionId) -> BoxFuture<'_, Result<Mark, ReadError>> {
-        Box::pin(Journal::head(self, partition))
-    }
-    fn wait_beyond(
-        &self,
-        partition: PartitionId,
-        position: Position,
-    ) -> BoxFuture<'_, Result<Mark, ReadError>> {
-        Box::pin(Journal::wait_beyond(self, partition, position))
-    }
-    fn mark_at(
-        &self,
-        partition: PartitionId,
-        position: Position,
-    ) -> BoxFuture<'_, Result<Option<Mark>, ReadError>> {
-        Box::pin(Journal::mark_at(self, partition, position))
-    }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Pending {
     pub(crate) at: usize,
     pub(crate) id: AppendId,
     pub(crate) end: Version,
-    pub(crate) key: Option<u64>,
+    pub(crate) key: Option<u128>,
 }
 
 /// Results of a group that depend on one commit. A large group has parts in several commits.

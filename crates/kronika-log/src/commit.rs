@@ -11,7 +11,7 @@ use crate::{
         COMMIT_BYTES_MAX, COMMIT_HEADER_BYTES, Claim, CommitKind, FIRST_COMMIT, PublishedHead,
         bytes_estimate, encode_append, encode_claim,
     },
-    index::{Admitted, AppendEntry, VERSION_MAX},
+    index::{Admitted, AppendEntry, NotAdmitted, VERSION_MAX},
     place::Place,
     queue::{ClaimRequest, Group, Work},
     recent::StoredCommit,
@@ -188,12 +188,18 @@ impl Committer {
         self.admission.check(append)?;
         let events = append.events.len() as u64;
         if append.expected.get() > VERSION_MAX - events {
-            let newest = |appends: &[AppendEntry]| appends.last().map_or(0, |last| last.end());
-            let found = self.shared.index.stream(&append.stream, newest);
-            return Err(conflict(append, Version::new(found)));
+            let newest = self.shared.index.newest(&append.stream);
+            let found = newest
+                .map_err(|error| AppendError::Unavailable(self.shared.index_failed(&error)))?;
+            return Err(conflict(append, found));
         }
         let admitted = self.shared.index.admit(&append.stream, append.expected, events);
-        admitted.map_err(|found| conflict(append, found))
+        admitted.map_err(|refused| match refused {
+            NotAdmitted::Found(found) => conflict(append, found),
+            NotAdmitted::Failed(error) => {
+                AppendError::Unavailable(self.shared.index_failed(&error))
+            }
+        })
     }
 
     /// Settles the batches that were written.
@@ -328,7 +334,7 @@ impl Committer {
 }
 
 /// Encodes an append into a batch, or leaves the batch as it was.
-fn put(batch: &mut Batch, append: &Append, admitted: Admitted, key: Option<u64>) -> Appended {
+fn put(batch: &mut Batch, append: &Append, admitted: Admitted, key: Option<u128>) -> Appended {
     let at = batch.buffer.len();
     let events = append.events.len();
     let encoded = encode_append(&mut batch.buffer, append, batch.mark.position.plus(1), batch.time);

@@ -65,6 +65,15 @@ pub enum OpenError {
         /// The file system's name.
         kind: &'static str,
     },
+    /// No head is published: whoever writes the journal publishes one when it opens it.
+    #[error(
+        "the journal in {} says nowhere how far it is durable: open it once with its service",
+        .path.display()
+    )]
+    Unpublished {
+        /// The journal's directory.
+        path: PathBuf,
+    },
     /// What is stored is not what was written. Nothing was changed.
     #[error("the journal is damaged: {0}")]
     Damaged(Damage),

@@ -4,22 +4,14 @@ use crate::{
     format::bytes_estimate,
     log::Log,
     queue::{ClaimRequest, Group, Refusal},
-    shared::Durable,
+    reading::Reading,
 };
 use kronika_core::{
     Append, AppendBy, AppendError, Appended, Capabilities, ClaimError, Epoch, Incarnation, Journal,
     Mark, Ownership, PartitionId, PartitionPage, Position, ReadError, ReadPartition, ReadStream,
     RecordedAppend, Slice, SliceRange, StreamId, StreamPage,
 };
-use std::sync::PoisonError;
 use tokio::sync::oneshot;
-
-fn only_partition(partition: PartitionId) -> Result<(), ReadError> {
-    if partition == PartitionId::default() {
-        return Ok(());
-    }
-    Err(ReadError::NoPartition(partition))
-}
 
 impl Journal for Log {
     fn capabilities(&self) -> Capabilities {
@@ -65,17 +57,15 @@ impl Journal for Log {
     }
 
     async fn epoch(&self, slice: Slice) -> Result<Epoch, ReadError> {
-        let epochs = self.shared.epochs.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(epochs[usize::from(slice.get())])
+        self.reading().epoch(slice)
     }
 
     async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, ReadError> {
-        self.read(move |reader, _| reader.stream(&read)).await
+        self.reading().stream(read).await
     }
 
     async fn read_partition(&self, read: ReadPartition) -> Result<PartitionPage, ReadError> {
-        only_partition(read.partition)?;
-        self.read(move |reader, head| reader.partition(&read, head)).await
+        self.reading().partition(read).await
     }
 
     async fn read_append(
@@ -83,13 +73,11 @@ impl Journal for Log {
         stream: &StreamId,
         by: AppendBy,
     ) -> Result<Option<RecordedAppend>, ReadError> {
-        let stream = stream.clone();
-        self.read(move |reader, _| reader.one(&stream, &by)).await
+        self.reading().one(stream, by).await
     }
 
     async fn head(&self, partition: PartitionId) -> Result<Mark, ReadError> {
-        only_partition(partition)?;
-        Ok(self.shared.durable.borrow().mark)
+        self.reading().head(partition)
     }
 
     async fn wait_beyond(
@@ -97,21 +85,17 @@ impl Journal for Log {
         partition: PartitionId,
         position: Position,
     ) -> Result<Mark, ReadError> {
-        only_partition(partition)?;
-        let mut durable = self.shared.durable.subscribe();
-        let beyond = |durable: &Durable| durable.mark.position > position;
-        let ended = durable.wait_for(|now| beyond(now) || now.failed.is_some()).await;
-        match ended {
-            Ok(now) if beyond(&now) => Ok(now.mark),
-            _ => Err(ReadError::Closed(self.closed())),
-        }
+        self.reading().wait_beyond(partition, position).await
     }
 }
 
 impl Log {
+    fn reading(&self) -> Reading<'_> {
+        Reading { shared: &self.shared, pool: &self.threads.pool }
+    }
+
     /// Why nothing more is recorded.
     fn closed(&self) -> String {
-        let failed = self.shared.durable.borrow().failed.clone();
-        failed.map_or_else(|| "the log is closed".to_owned(), |reason| reason.to_string())
+        self.shared.closed()
     }
 }

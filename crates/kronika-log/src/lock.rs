@@ -6,7 +6,7 @@
 use crate::{error::OpenError, real_disk::create_directory};
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{Read, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -60,6 +60,22 @@ impl DirectoryLock {
         file.set_len(0).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { directory: directory.to_owned(), _file: file })
+    }
+
+    /// Whether a process holds the lock of a directory, without taking it: nothing is made, and a process that
+    /// opens the directory at this very instant tries again.
+    pub(crate) fn is_held(directory: &Path) -> io::Result<bool> {
+        let file = match File::open(directory.join("lock")) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            // It is given back when the file is closed, here.
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// The directory that is locked.

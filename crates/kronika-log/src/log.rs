@@ -8,29 +8,31 @@ use crate::{
     disk::{Disk, FileSystem, OpenMode, write_full},
     error::OpenError,
     format::{FIRST_COMMIT, HEAD_BYTES, SegmentHeader},
+    index::{Hasher, Index, RunSet},
     lock::DirectoryLock,
     place::Place,
     pool::Pool,
     prepare::{Preparation, make_segment},
     queue::Queue,
     random::Random,
-    read::{Fault, Reader},
     real_disk::RealDisk,
-    recover::{HEAD_FILE, Recovered, recover},
-    replay::Replay,
+    recent::Recent,
+    recover::{HEAD_FILE, Recovered, Recovery, recover},
+    seal_segment::Sealed,
+    sealing::{Sealer, Sealing},
     segments::{SegmentInfo, Segments},
     settings::Settings,
     shared::{Durable, Shared},
     stats::{Counters, LogStats},
     write::{Handoff, Tail, Writer, next_segment_bytes},
 };
-use kronika_core::{Incarnation, Mark, ReadError};
+use kronika_core::{Incarnation, Position};
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, RwLock},
     thread::{self, JoinHandle},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 /// The embedded journal.
 ///
@@ -60,7 +62,7 @@ impl Log {
     /// Opens the journal in the directory `path`, which is made if it is absent, and holds `lock` beside it.
     ///
     /// # Errors
-    /// See [`OpenError`]: each kind says what to do. A log that cannot be opened was not changed.
+    /// See [`OpenError`]: each kind says what to do. Of a log that cannot be opened no segment was changed.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, OpenError> {
         let directory = match path.parent() {
             Some(directory) if directory != Path::new("") => directory,
@@ -113,7 +115,7 @@ impl Log {
             FileSystem::Local => {}
         }
         let mut random = Random::new(settings.seed);
-        let recovered = match recover(&*disk, path, settings.recent_bytes)? {
+        let recovered = match recover(&*disk, path, Recovery::of(&settings))? {
             Some(recovered) => recovered,
             None => create(&*disk, path, &settings, &mut random).map_err(failed)?,
         };
@@ -128,41 +130,16 @@ impl Log {
         &self.shared.notes
     }
 
-    /// What was made durable since it was opened.
+    /// What was made durable since it was opened, and what it holds in memory.
     pub fn stats(&self) -> LogStats {
-        self.shared.counters.read()
-    }
-
-    /// Reads from memory on the caller's thread, or else from files on a reader thread.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        read: impl Fn(&mut Reader<'_>, Mark) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let durable = self.shared.durable();
-        let mut reader = Reader { shared: &self.shared, window: None, durable: durable.end };
-        match read(&mut reader, durable.mark) {
-            Ok(done) => return Ok(done),
-            Err(Fault::Read(error)) => return Err(error),
-            Err(Fault::NotInMemory) => {}
-        }
-        let (sender, receiver) = oneshot::channel();
-        let shared = Arc::clone(&self.shared);
-        let submitted = self.threads.pool.submit(Box::new(move |window| {
-            if sender.is_closed() {
-                return;
-            }
-            let durable = shared.durable();
-            let mut reader = Reader { shared: &shared, window: Some(window), durable: durable.end };
-            let _ = sender.send(read(&mut reader, durable.mark));
-        }));
-        if !submitted {
-            return Err(ReadError::Unavailable("too many reads are waiting".to_owned()));
-        }
-        match receiver.await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(Fault::Read(error))) => Err(error),
-            Ok(Err(Fault::NotInMemory)) => unreachable!("this read has files"),
-            Err(_) => Err(ReadError::Closed("the log is closed".to_owned())),
+        let runs = self.shared.index.runs();
+        LogStats {
+            sealed_segments: runs.covered(),
+            runs: runs.runs.len(),
+            filter_bytes: runs.memory_bytes(),
+            streams_in_memory: self.shared.index.streams_in_memory(),
+            sealing_failure: self.shared.sealing.failure(),
+            ..self.shared.counters.read()
         }
     }
 }
@@ -174,6 +151,7 @@ pub(crate) struct Duties {
     pub(crate) committer: Committer,
     pub(crate) handoff: Arc<Handoff>,
     pub(crate) preparation: Arc<Preparation>,
+    pub(crate) sealer: Sealer,
     pub(crate) pool: Arc<Pool>,
 }
 
@@ -190,7 +168,8 @@ impl Duties {
         let head_path = path.join(HEAD_FILE);
         let head_failed = |error| OpenError::from_io(&head_path, error);
         let head_file = disk.open(&head_path, OpenMode::Write).map_err(head_failed)?;
-        let Recovered { incarnation, active, end, mark, .. } = recovered;
+        let Recovered { incarnation, active, end, state, .. } = recovered;
+        let mark = state.mark;
         let next = SegmentHeader {
             segment: active.header.segment + 1,
             bytes: next_segment_bytes(active.header.bytes, &settings),
@@ -206,27 +185,30 @@ impl Duties {
             recent: recovered.recent,
             segments: Segments::new(Arc::clone(&disk), path, recovered.segments),
             durable: watch::Sender::new(durable),
-            epochs: RwLock::new(recovered.epochs.clone()),
+            epochs: RwLock::new(state.epochs.clone()),
             queue: Queue::new(settings.queue_bytes),
             counters: Counters::default(),
             notes,
-            _disk: disk,
+            sealing: Arc::new(Sealing::new(recovered.full)),
+            disk,
+            directory: path.to_owned(),
             _lock: lock,
             settings,
         });
         #[cfg_attr(not(feature = "planted-faults"), allow(unused_mut))]
-        let mut admission = Admission::new(recovered.epochs);
+        let mut admission = Admission::new(state.epochs);
         #[cfg(feature = "planted-faults")]
         {
             admission.chain_left_out = shared.settings.plants(crate::PlantedFault::ChainLeftOut);
         }
         let tail = Tail {
             active,
+            closed: recovered.closed,
             offset: end.offset(),
-            number: recovered.number,
-            previous: recovered.previous,
+            number: state.number,
+            previous: state.previous,
             mark,
-            time: recovered.time,
+            time: state.time,
         };
         let time = tail.time;
         let (for_writer, prepared) = (Arc::clone(&shared), Arc::clone(&preparation));
@@ -236,18 +218,20 @@ impl Duties {
             Committer::new(Arc::clone(&shared), Arc::clone(&handoff), head_file, admission, time);
         let pool = Pool::new(shared.settings.reads_waiting_max);
         let path = path.to_owned();
-        Ok(Self { path, shared, committer, handoff, preparation, pool })
+        let sealer = Sealer::new(Arc::clone(&shared), recovered.sealed);
+        Ok(Self { path, shared, committer, handoff, preparation, sealer, pool })
     }
 
     /// Gives each duty its thread.
     fn start(self) -> Result<Log, OpenError> {
-        let Self { path, shared, committer, handoff, preparation, pool } = self;
+        let Self { path, shared, committer, handoff, preparation, sealer, pool } = self;
         let mut threads =
             Threads::new(Arc::clone(&shared), Arc::clone(&preparation), Arc::clone(&pool));
         let queue = Arc::clone(&shared);
         let spawned = threads.spawn("kronika-commit", move || committer.run()).and_then(|()| {
             threads.spawn("kronika-write", move || handoff.run(&queue.queue))?;
             threads.spawn("kronika-prepare", move || preparation.run())?;
+            threads.spawn("kronika-seal", move || sealer.run())?;
             (0..shared.settings.reader_threads).try_for_each(|_| {
                 let pool = Arc::clone(&pool);
                 threads.spawn("kronika-read", move || pool.run())
@@ -273,21 +257,21 @@ fn create(
     // What an earlier try left behind belongs to no history.
     let head = disk.open(&path.join(HEAD_FILE), OpenMode::Write)?;
     write_full(&*head, &[0; HEAD_BYTES], 0)?;
-    let Replay { number, previous, mark, time, epochs, index, recent } =
-        Replay::new(settings.recent_bytes);
+    let sealed = Sealed::new();
+    let hasher = Hasher::new(header.salt);
+    let first = Position::new(1);
     Ok(Recovered {
         incarnation,
-        segments: vec![SegmentInfo { seal: header.seal(), end: FIRST_COMMIT }],
+        segments: vec![SegmentInfo { seal: header.seal(), first, end: FIRST_COMMIT }],
         active,
+        closed: false,
         ready: None,
         end: Place::new(1, FIRST_COMMIT),
-        number,
-        previous,
-        mark,
-        time,
-        epochs,
-        index,
-        recent,
+        state: sealed.state.clone(),
+        index: Arc::new(Index::new(hasher, RunSet::default(), settings.streams_remembered_max)),
+        recent: Arc::new(Recent::new(settings.recent_bytes)),
+        sealed,
+        full: Vec::new(),
     })
 }
 
@@ -295,7 +279,7 @@ fn create(
 pub(crate) struct Threads {
     shared: Arc<Shared>,
     preparation: Arc<Preparation>,
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
     running: Vec<JoinHandle<()>>,
 }
 
@@ -312,6 +296,7 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.shared.queue.close();
+        self.shared.sealing.close();
         self.pool.close();
         // The commit thread goes first: what is on its way may wait for a segment.
         for thread in self.running.drain(..1.min(self.running.len())) {

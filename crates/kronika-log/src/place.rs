@@ -10,6 +10,14 @@ impl Place {
         let offset = u32::try_from(offset).expect("segments have at most 1 GiB");
         Self(u64::from(segment) << 32 | u64::from(offset))
     }
+    /// As an index stores it.
+    pub(crate) fn get(self) -> u64 {
+        self.0
+    }
+    /// From what an index stored.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
     pub(crate) fn segment(self) -> u32 {
         (self.0 >> 32) as u32
     }

@@ -150,8 +150,8 @@ struct State {
     /// The present segment has a commit. Before that nothing is made: recovery takes a segment without commits
     /// that has another one behind it for damage.
     begun: bool,
-    /// The share that the preparing thread waits for.
-    awaited: u64,
+    /// The share that the preparing thread waits for; none when it does not, so that it is not woken for nothing.
+    awaited: Option<u64>,
     /// The commit thread waits.
     hurry: bool,
     closed: bool,
@@ -164,7 +164,7 @@ impl Preparation {
         wanted: SegmentHeader,
         ready: Option<ReadySegment>,
     ) -> Self {
-        let (failure, used, begun, awaited, hurry, closed) = (None, 0, true, 0, false, false);
+        let (failure, used, begun, awaited, hurry, closed) = (None, 0, true, None, false, false);
         let wanted = Some(wanted);
         let state = State { wanted, ready, failure, used, begun, awaited, hurry, closed };
         let directory = directory.to_owned();
@@ -186,7 +186,8 @@ impl Preparation {
     pub(crate) fn used(&self, used: u64, bytes: u64) {
         let mut state = self.state();
         (state.used, state.begun) = (used * 1024 / bytes, true);
-        if state.used >= state.awaited || state.failure.is_some() {
+        let failed = state.failure.is_some();
+        if state.awaited.is_some_and(|awaited| failed || state.used >= awaited) {
             self.changed.notify_all();
         }
     }
@@ -307,6 +308,7 @@ impl Preparation {
         while !state.closed && !state.is_turn(done, bytes) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.awaited = None;
         !state.closed
     }
 }
@@ -314,7 +316,8 @@ impl Preparation {
 impl State {
     /// Whether so many bytes of a segment are to be followed by more now.
     fn is_turn(&mut self, done: u64, bytes: u64) -> bool {
-        self.awaited = (done * 512 / bytes).max(1);
-        self.hurry || (self.begun && (self.failure.is_some() || self.used >= self.awaited))
+        let awaited = (done * 512 / bytes).max(1);
+        self.awaited = Some(awaited);
+        self.hurry || (self.begun && (self.failure.is_some() || self.used >= awaited))
     }
 }

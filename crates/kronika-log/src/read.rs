@@ -4,12 +4,10 @@
 //! reader thread. Whatever comes from a file is verified before it is given.
 
 use crate::{
+    commit_at::{CommitFault, Source},
     error::Damage,
-    format::{
-        COMMIT_BYTES_MAX, COMMIT_HEADER_BYTES, CommitHeader, HeaderFault, Malformed, RecordHead,
-        decode_append, keyed_by, record_is_whole,
-    },
-    index::AppendEntry,
+    format::{COMMIT_BYTES_MAX, Malformed, RecordHead, decode_append, keyed_by, record_is_whole},
+    index::{AppendEntry, StreamView},
     place::Place,
     recent::StoredCommit,
     segments::SegmentInfo,
@@ -21,10 +19,12 @@ use kronika_core::{
     AppendBy, Direction, ReadError, ReadStream, RecordedAppend, StreamCursor, StreamId, StreamPage,
     Version,
 };
-use std::io;
+use std::{io, ops::Range};
 
 /// Bytes read at once for a single record.
-const RECORD_AHEAD: usize = 4 << 10;
+pub(crate) const RECORD_AHEAD: usize = 4 << 10;
+/// Records of a page that the disk is told of at once.
+const RECORDS_AHEAD_MAX: usize = 128;
 /// Bytes read at once when commits are followed.
 const COMMIT_AHEAD: usize = 512 << 10;
 /// Appends in one page of a stream, whatever was asked for.
@@ -52,71 +52,102 @@ impl Reader<'_> {
     /// A page of a stream.
     pub(crate) fn stream(&mut self, read: &ReadStream) -> Result<StreamPage, Fault> {
         let limit = read.limit_appends.clamp(1, PAGE_APPENDS_MAX);
-        let (newest, first, total, chosen) = self.shared.index.stream(&read.stream, |appends| {
-            let newest = appends.last().map_or(0, |last| last.end());
-            let total = appends.len();
-            let range = match read.direction {
-                Direction::Forwards => {
-                    let first = first_forwards(appends, read.from);
-                    first..total.min(first + limit)
-                }
-                Direction::Backwards => {
-                    let after = count_backwards(appends, read.from);
-                    after.saturating_sub(limit)..after
-                }
-            };
-            // With the entry before the first: where an append begins, the one before it ended.
-            let with_before = range.start.saturating_sub(1)..range.end;
-            (newest, range.start, total, appends[with_before].to_vec())
-        });
-        let entry = |index: usize| chosen[index - first.saturating_sub(1)];
-        let end = first.saturating_sub(1) + chosen.len();
-        let mut page = StreamPage { appends: Vec::new(), newest: Version::new(newest), next: None };
+        let chosen = self.view(&read.stream, |view| Chosen::of(view, read, limit))?;
+        self.will_read(&chosen);
+        let newest = Version::new(chosen.newest);
+        let mut page = StreamPage { appends: Vec::new(), newest, next: None };
         let mut bytes = 0;
-        let mut give = |reader: &mut Self, index: usize, page: &mut StreamPage| {
+        let mut given = 0;
+        for index in chosen.order(read.direction) {
             if bytes >= read.limit_bytes && !page.appends.is_empty() {
-                return Ok(false);
+                break;
             }
-            let append = reader.append(entry(index).place, Some(&read.stream))?;
+            let append = self.append(chosen.entry(index).place, Some(&read.stream))?;
             bytes += append.events.iter().map(|event| event.body.len()).sum::<usize>();
             page.appends.push(append);
-            Ok(true)
-        };
-        let expected = |index: usize| if index == 0 { 0 } else { entry(index - 1).end() };
-        match read.direction {
-            Direction::Forwards => {
-                let mut next = first;
-                while next < end && give(self, next, &mut page)? {
-                    next += 1;
-                }
-                if next < total {
-                    page.next = Some(self.cursor(read, Version::new(expected(next)), next));
-                }
-            }
-            Direction::Backwards => {
-                let mut next = end;
-                while next > first && give(self, next - 1, &mut page)? {
-                    next -= 1;
-                }
-                if next > 0 && next < end {
-                    let index = &self.shared.index;
-                    let version =
-                        index.stream(&read.stream, |appends| expected_of(appends, next - 1));
-                    page.next = Some(self.cursor(read, Version::new(version), next - 1));
-                }
-            }
+            given += 1;
         }
+        page.next = match read.direction {
+            Direction::Forwards if chosen.range.start + given < chosen.total => {
+                Some(self.cursor(read, &chosen, chosen.range.start + given)?)
+            }
+            Direction::Backwards if given > 0 && chosen.range.end > given => {
+                Some(self.cursor(read, &chosen, chosen.range.end - given - 1)?)
+            }
+            _ => None,
+        };
         Ok(page)
     }
 
-    /// The cursor that begins with the append of this index, which stands on this version.
-    fn cursor(&self, read: &ReadStream, version: Version, index: usize) -> StreamCursor {
-        let at = StreamCursor::at(version);
-        let skip = self.shared.index.stream(&read.stream, |appends| match read.direction {
-            Direction::Forwards => index - first_forwards(appends, at),
-            Direction::Backwards => count_backwards(appends, at) - 1 - index,
-        });
-        StreamCursor { version, skip }
+    /// Where the disk is slow, tells it of the records of a page before any of them is waited for.
+    fn will_read(&self, chosen: &Chosen) {
+        if self.window.as_ref().is_none_or(|window| !window.is_slow) {
+            return;
+        }
+        for index in chosen.range.clone().take(RECORDS_AHEAD_MAX) {
+            let place = chosen.entry(index).place;
+            if self.shared.recent.at(place).is_none()
+                && let Ok(file) = self.shared.segments.file(place.segment())
+            {
+                file.will_read(place.offset(), RECORD_AHEAD as u64);
+            }
+        }
+    }
+
+    /// The cursor that begins with the append of this index. An append stands where the one before it ended.
+    fn cursor(
+        &mut self,
+        read: &ReadStream,
+        chosen: &Chosen,
+        index: usize,
+    ) -> Result<StreamCursor, Fault> {
+        let known = |index: usize| (chosen.first..chosen.range.end).contains(&index);
+        let skips_none = |version: u64| match read.direction {
+            // The one before it has events, so that nothing before it stands on its version.
+            Direction::Forwards => {
+                index == 0
+                    || (index >= 2 && known(index - 2) && chosen.entry(index - 2).end() < version)
+            }
+            Direction::Backwards => known(index) && chosen.entry(index).end() > version,
+        };
+        if index == 0 || known(index - 1) {
+            let version = if index == 0 { 0 } else { chosen.entry(index - 1).end() };
+            if skips_none(version) {
+                return Ok(StreamCursor::at(Version::new(version)));
+            }
+        }
+        self.view(&read.stream, |view| {
+            let version = expected_of(view, index)?;
+            let at = StreamCursor::at(Version::new(version));
+            let skip = match read.direction {
+                Direction::Forwards => index - first_forwards(view, at)?,
+                Direction::Backwards => count_backwards(view, at)? - 1 - index,
+            };
+            Ok(StreamCursor { version: at.version, skip })
+        })
+    }
+
+    /// Looks at a stream's appends, again if any were dropped from memory meanwhile.
+    fn view<T>(
+        &self,
+        stream: &StreamId,
+        mut look: impl FnMut(&mut StreamView<'_>) -> io::Result<T>,
+    ) -> Result<T, Fault> {
+        loop {
+            let slow = self.window.as_ref().is_some_and(|window| window.is_slow);
+            let view = StreamView::new(&self.shared.index, stream, self.window.is_some(), slow);
+            let Some(mut view) = view.map_err(|error| self.index_failed(&error))? else {
+                return Err(Fault::NotInMemory);
+            };
+            let seen = look(&mut view);
+            if view.still_holds() {
+                return seen.map_err(|error| self.index_failed(&error));
+            }
+        }
+    }
+
+    fn index_failed(&self, error: &io::Error) -> Fault {
+        Fault::Read(ReadError::Unavailable(self.shared.index_failed(error)))
     }
 
     /// One append of a stream by id or key.
@@ -127,10 +158,14 @@ impl Reader<'_> {
     ) -> Result<Option<RecordedAppend>, Fault> {
         match by {
             AppendBy::Id(id) => {
-                let places = self.shared.index.stream(stream, |appends| {
-                    let like = appends.iter().rev().filter(|append| append.may_be(*id));
-                    like.map(|append| append.place).collect::<Vec<_>>()
-                });
+                let places = self.view(stream, |view| {
+                    let mut places = Vec::new();
+                    for index in (0..view.len()).rev() {
+                        let entry = view.get(index)?;
+                        places.extend(entry.may_be(*id).then_some(entry.place));
+                    }
+                    Ok(places)
+                })?;
                 for place in places {
                     let append = self.append(place, Some(stream))?;
                     if append.header.id == *id {
@@ -142,22 +177,34 @@ impl Reader<'_> {
             AppendBy::Key { principal, key } => {
                 let index = &self.shared.index;
                 let hash = index.key_hash(stream, principal.as_deref(), key);
-                let Some(place) = index.key(stream, hash) else { return Ok(None) };
-                let record = self.record(place)?;
-                let head = RecordHead::of(&record).map_err(|fault| corrupt(place, fault))?;
-                let keyed = keyed_by(head.fields).map_err(|fault| corrupt(place, fault))?;
-                if head.stream != stream.name() || keyed != Some((principal.as_deref(), key)) {
-                    return Ok(None);
+                let places = index.keys(stream, hash, self.window.is_none());
+                let places = places.map_err(|error| self.index_failed(&error))?;
+                for place in places.ok_or(Fault::NotInMemory)? {
+                    let record = self.record(place)?;
+                    let head = RecordHead::of(&record).map_err(|fault| corrupt(place, fault))?;
+                    let keyed = keyed_by(head.fields).map_err(|fault| corrupt(place, fault))?;
+                    if head.stream == stream.name() && keyed == Some((principal.as_deref(), key)) {
+                        let append = decode_append(&record, Some(stream));
+                        return append.map(Some).map_err(|fault| corrupt(place, fault));
+                    }
                 }
-                decode_append(&record, Some(stream))
-                    .map(Some)
-                    .map_err(|fault| corrupt(place, fault))
+                Ok(None)
             }
         }
     }
 
     fn append(&mut self, place: Place, stream: Option<&StreamId>) -> Result<RecordedAppend, Fault> {
-        let record = self.record(place)?;
+        self.append_ahead(place, stream, RECORD_AHEAD)
+    }
+
+    /// The append at a place; from a file so many bytes are read at once.
+    pub(crate) fn append_ahead(
+        &mut self,
+        place: Place,
+        stream: Option<&StreamId>,
+        ahead: usize,
+    ) -> Result<RecordedAppend, Fault> {
+        let record = self.record_ahead(place, ahead).map_err(|fault| naming(fault, stream))?;
         let append = decode_append(&record, stream).map_err(|fault| corrupt(place, fault))?;
         if stream.is_some_and(|stream| *stream != append.header.stream) {
             return Err(corrupt(
@@ -169,7 +216,11 @@ impl Reader<'_> {
     }
 
     /// The record at a place, without its commit.
-    fn record(&mut self, place: Place) -> Result<Bytes, Fault> {
+    pub(crate) fn record(&mut self, place: Place) -> Result<Bytes, Fault> {
+        self.record_ahead(place, RECORD_AHEAD)
+    }
+
+    fn record_ahead(&mut self, place: Place, ahead: usize) -> Result<Bytes, Fault> {
         if let Some(commit) = self.shared.recent.at(place) {
             let at = (place.offset() - commit.place.offset()) as usize;
             let length = commit.bytes[at..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
@@ -178,14 +229,14 @@ impl Reader<'_> {
         // The index may have grown since this read began: not bounded by the head that it saw.
         let info = self.shared.segments.info_now(place.segment());
         let info = info.ok_or_else(|| no_segment(place))?;
-        let start = self.bytes(place, info, RECORD_AHEAD, 4)?;
+        let start = self.bytes(place, info, ahead, 4)?;
         let length = start.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)) as usize;
         let possible =
             (9..=COMMIT_BYTES_MAX).contains(&length) && place.offset() + length as u64 <= info.end;
         if !possible {
             return Err(corrupt(place, Malformed::Wrong("a record's length is not possible")));
         }
-        let record = self.bytes(place, info, RECORD_AHEAD, length)?;
+        let record = self.bytes(place, info, ahead, length)?;
         if record.len() < length || !record_is_whole(&record, info.seal, place.offset()) {
             return Err(corrupt(place, Malformed::Wrong("the check of a record does not fit")));
         }
@@ -198,25 +249,20 @@ impl Reader<'_> {
             return Ok(commit);
         }
         let info = self.info(place)?;
-        let start = self.bytes(place, info, COMMIT_AHEAD, COMMIT_HEADER_BYTES)?;
-        let Some(start) = start.first_chunk() else {
-            return Err(corrupt(place, Malformed::Wrong("the segment ends inside a commit")));
-        };
-        let decoded = CommitHeader::decode(start, info.seal, place.offset());
-        let (header, _) = decoded.map_err(|fault| match fault {
-            HeaderFault::Zero => corrupt(place, Malformed::Wrong("a commit is missing")),
-            HeaderFault::Wrong(what) => corrupt(place, Malformed::Wrong(what)),
-            HeaderFault::Unknown(what) => corrupt(place, Malformed::Unknown(what)),
-        })?;
-        let length = header.bytes() as usize;
-        let bytes = self.bytes(place, info, COMMIT_AHEAD, length)?;
-        let whole = bytes.len() == length
-            && info.seal.check(&bytes[COMMIT_HEADER_BYTES..]) == header.body_check;
-        if !whole {
-            let what = "the check of the commit's body does not fit";
-            return Err(corrupt(place, Malformed::Wrong(what)));
+        let Some(window) = &mut self.window else { return Err(Fault::NotInMemory) };
+        let file = self.shared.segments.file(place.segment());
+        let file = file.map_err(|error| Fault::Read(read_failed(place, &error)))?;
+        let (seal, end, ahead) = (info.seal, info.end, COMMIT_AHEAD);
+        let source = Source { file: &*file, seal, end, ahead };
+        let commit = source.commit(window, place.offset()).map_err(|fault| fault.must_be(place));
+        match commit {
+            Ok((commit, _)) => Ok(commit),
+            Err(CommitFault::Io(error)) => Err(Fault::Read(read_failed(place, &error))),
+            Err(CommitFault::Damaged(damage)) => {
+                Err(Fault::Read(ReadError::Corrupt(damage.to_string())))
+            }
+            Err(CommitFault::Missing) => unreachable!("it must be there"),
         }
-        Ok(StoredCommit { place, header, bytes })
     }
 
     pub(crate) fn info(&self, place: Place) -> Result<SegmentInfo, Fault> {
@@ -250,37 +296,99 @@ fn no_segment(place: Place) -> Fault {
     corrupt(place, Malformed::Wrong("there is no such segment"))
 }
 
+/// Damage with the stream that is affected.
+fn naming(fault: Fault, stream: Option<&StreamId>) -> Fault {
+    match (fault, stream) {
+        (Fault::Read(ReadError::Corrupt(what)), Some(stream)) => {
+            Fault::Read(ReadError::Corrupt(format!("{what}; streams {stream}")))
+        }
+        (fault, _) => fault,
+    }
+}
+
 pub(crate) fn corrupt(place: Place, malformed: Malformed) -> Fault {
-    let what = match malformed {
-        Malformed::Wrong(what) => what.to_owned(),
-        Malformed::Unknown(what) => format!("{what} is not known to this release"),
-    };
-    let damage = Damage::at(place.segment(), place.offset(), what);
+    let damage = Damage::at(place.segment(), place.offset(), malformed.to_string());
     Fault::Read(ReadError::Corrupt(damage.to_string()))
 }
 
+/// The entries of a page, and what its cursor needs.
+struct Chosen {
+    newest: u64,
+    total: usize,
+    /// Indexes of the page's appends.
+    range: Range<usize>,
+    /// Entries from `first` on, which is up to two before the page.
+    first: usize,
+    entries: Vec<AppendEntry>,
+}
+
+impl Chosen {
+    fn of(view: &mut StreamView<'_>, read: &ReadStream, limit: usize) -> io::Result<Self> {
+        let (newest, total) = (view.newest()?, view.len());
+        let range = match read.direction {
+            Direction::Forwards => {
+                let first = first_forwards(view, read.from)?;
+                first..total.min(first + limit)
+            }
+            Direction::Backwards => {
+                let after = count_backwards(view, read.from)?;
+                after.saturating_sub(limit)..after
+            }
+        };
+        let first = range.start.saturating_sub(2);
+        let entries = (first..range.end).map(|index| view.get(index));
+        Ok(Self { newest, total, first, entries: entries.collect::<io::Result<_>>()?, range })
+    }
+
+    fn entry(&self, index: usize) -> AppendEntry {
+        self.entries[index - self.first]
+    }
+
+    fn order(&self, direction: Direction) -> Box<dyn Iterator<Item = usize>> {
+        match direction {
+            Direction::Forwards => Box::new(self.range.clone()),
+            Direction::Backwards => Box::new(self.range.clone().rev()),
+        }
+    }
+}
+
 /// The version that an append stands on: a stream has no gaps.
-fn expected_of(appends: &[AppendEntry], index: usize) -> u64 {
-    index.checked_sub(1).map_or(0, |before| appends[before].end())
+fn expected_of(view: &mut StreamView<'_>, index: usize) -> io::Result<u64> {
+    index.checked_sub(1).map_or(Ok(0), |before| Ok(view.get(before)?.end()))
+}
+
+/// How many appends come before the first one that does not end below, or not at or below, a version.
+fn ending_before(view: &mut StreamView<'_>, is_before: impl Fn(u64) -> bool) -> io::Result<usize> {
+    let (mut low, mut high) = (0, view.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(view.get(middle)?.end()) { low = middle + 1 } else { high = middle }
+    }
+    Ok(low)
 }
 
 /// Index of the first append of a page forwards, as [`StreamCursor`] says.
-fn first_forwards(appends: &[AppendEntry], from: StreamCursor) -> usize {
+fn first_forwards(view: &mut StreamView<'_>, from: StreamCursor) -> io::Result<usize> {
     let version = from.version.get();
-    let mut first = appends.partition_point(|append| append.end() < version);
-    // Of those that end on it, the one with events belongs before; those without stand on it.
-    if appends.get(first).is_some_and(|append| append.end() == version)
-        && version > expected_of(appends, first)
-    {
-        first += 1;
+    let mut first = 0;
+    if version > 0 {
+        first = ending_before(view, |end| end < version)?;
+        // Of those that end on it, the one with events belongs before; those without stand on it.
+        let ends_on_it = first < view.len() && view.get(first)?.end() == version;
+        if ends_on_it && version > expected_of(view, first)? {
+            first += 1;
+        }
     }
-    (first + from.skip).min(appends.len())
+    Ok(first.saturating_add(from.skip).min(view.len()))
 }
 
 /// How many appends are at or before the first of a page backwards.
-fn count_backwards(appends: &[AppendEntry], from: StreamCursor) -> usize {
+fn count_backwards(view: &mut StreamView<'_>, from: StreamCursor) -> io::Result<usize> {
     // The first stands on version 0, each other one where the one before it ended.
     let version = from.version.get();
-    let standing = appends.partition_point(|append| append.end() <= version) + 1;
-    standing.min(appends.len()).saturating_sub(from.skip)
+    let standing = match version {
+        u64::MAX => view.len(),
+        _ => ending_before(view, |end| end <= version)? + 1,
+    };
+    Ok(standing.min(view.len()).saturating_sub(from.skip))
 }

@@ -1,4 +1,4 @@
-//! Opening: reads the log from its first segment, judges its tail, heals what was torn, and makes the last commit
+//! Opening: reads what is not sealed of the log, judges its tail, heals what was torn, and makes the last commit
 //! durable before it counts.
 //!
 //! A commit is accepted only where it is expected, with the number, position and predecessor that are expected.
@@ -7,24 +7,27 @@
 use crate::{
     disk::{Disk, DiskFile, OpenMode, read_full, write_full},
     error::{Damage, OpenError},
-    format::{
-        COMMIT_BYTES_MAX, CommitHeader, FIRST_COMMIT, HEAD_BYTES, Malformed, PublishedHead,
-        SEGMENT_HEADER_BYTES, SegmentFault, SegmentHeader,
-    },
-    index::Index,
+    format::{COMMIT_BYTES_MAX, CommitHeader, FIRST_COMMIT, HEAD_BYTES, Malformed, PublishedHead},
+    index::{Index, Run, RunSet, Target},
     place::Place,
     prepare::ReadySegment,
     recent::{Recent, StoredCommit},
     replay::Replay,
-    segments::{SegmentInfo, UNREADY_SUFFIX, segment_of, segment_path},
+    seal_segment::{FullSegment, SealFault, Sealed, seal_segment},
+    sealed_prefix::{SealedPrefix, open_segment},
+    segments::{SegmentInfo, UNREADY_SUFFIX, footer_of, run_of, segment_of, segment_path},
+    settings::Settings,
+    state::LogState,
     tail::{Verdict, judge},
     window::Window,
 };
-use kronika_core::{Epoch, Incarnation, Mark, Timestamp};
-use std::{io, path::Path, sync::Arc};
+use kronika_core::Incarnation;
+use std::{collections::VecDeque, io, path::Path, sync::Arc};
 
 /// Bytes read ahead while the log is scanned.
 const READ_AHEAD: usize = 1 << 20;
+/// Full segments that are left to the sealing thread.
+const FULL_MAX: usize = 2;
 /// The file of the published head.
 pub(crate) const HEAD_FILE: &str = "head";
 
@@ -35,50 +38,78 @@ pub(crate) struct Recovered {
     pub(crate) segments: Vec<SegmentInfo>,
     /// The segment that commits go to.
     pub(crate) active: ReadySegment,
+    /// Nothing more goes into it: the next commit goes into the one after it.
+    pub(crate) closed: bool,
     /// The one after it, if it was made ready.
     pub(crate) ready: Option<ReadySegment>,
     pub(crate) end: Place,
-    /// Number of the last commit, and the check of its header.
-    pub(crate) number: u64,
-    pub(crate) previous: u32,
-    pub(crate) mark: Mark,
-    pub(crate) time: Timestamp,
-    pub(crate) epochs: Vec<Epoch>,
-    pub(crate) index: Index,
-    pub(crate) recent: Recent,
+    pub(crate) state: LogState,
+    pub(crate) index: Arc<Index>,
+    pub(crate) recent: Arc<Recent>,
+    /// Up to where segments are sealed, and those that are full and are not.
+    pub(crate) sealed: Sealed,
+    pub(crate) full: Vec<FullSegment>,
+}
+
+/// What a log is opened with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recovery {
+    pub(crate) recent_bytes: usize,
+    pub(crate) heads_max: usize,
+    pub(crate) index_bytes: u64,
+}
+
+impl Recovery {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self {
+            recent_bytes: settings.recent_bytes,
+            heads_max: settings.streams_remembered_max,
+            index_bytes: settings.index_bytes,
+        }
+    }
 }
 
 /// Reads the segments of a directory; `None` if there are none.
 pub(crate) fn recover(
     disk: &dyn Disk,
     directory: &Path,
-    recent_bytes: usize,
+    recovery: Recovery,
 ) -> Result<Option<Recovered>, OpenError> {
     let failed = |error| OpenError::from_io(directory, error);
     let names = disk.list(directory).map_err(failed)?;
-    let mut numbers = names.iter().filter_map(|name| segment_of(name)).collect::<Vec<_>>();
-    numbers.sort_unstable();
+    let numbers = numbers(&names)?;
     let published = read_head(disk, directory)?;
-    for (expected, number) in (1..).zip(&numbers) {
-        if *number != expected {
-            return Err(damaged(expected, 0, "the segment is missing"));
-        }
-    }
-    if numbers.is_empty() {
+    if numbers == 0 {
         if let Some(head) = published {
             return Err(damaged(head.end.segment(), 0, "the segment is missing"));
         }
         remove_unready(disk, directory, &names);
         return Ok(None);
     }
-    let mut scan = Scan::new(disk, directory, recent_bytes);
-    for number in numbers {
+    let prefix = SealedPrefix::open(disk, directory, &names, numbers, recovery, u64::MAX)?;
+    let runs = prefix.index.runs();
+    let mut scan = Scan::new(disk, directory, prefix, recovery);
+    for number in runs.covered() + 1..=numbers {
         scan.segment(number)?;
+        scan.seal_some()?;
     }
     let recovered = scan.finish(published)?;
     remove_unready(disk, directory, &names);
+    remove_unused(disk, directory, &names, &runs);
     disk.sync_directory(directory).map_err(failed)?;
     Ok(Some(recovered))
+}
+
+/// How many segments there are: they are numbered from 1 without gaps.
+pub(crate) fn numbers(names: &[String]) -> Result<u32, OpenError> {
+    let mut numbers = names.iter().filter_map(|name| segment_of(name)).collect::<Vec<_>>();
+    numbers.sort_unstable();
+    for (expected, number) in (1..).zip(&numbers) {
+        if *number != expected {
+            return Err(damaged(expected, 0, "the segment is missing"));
+        }
+    }
+    Ok(numbers.len() as u32)
 }
 
 /// Segments that were never finished only take up room.
@@ -88,7 +119,24 @@ fn remove_unready(disk: &dyn Disk, directory: &Path, names: &[String]) {
     }
 }
 
-fn read_head(disk: &dyn Disk, directory: &Path) -> Result<Option<PublishedHead>, OpenError> {
+/// Runs that were merged, and footers of segments that have to be sealed anew, only take up room.
+fn remove_unused(disk: &dyn Disk, directory: &Path, names: &[String], runs: &RunSet) {
+    for name in names {
+        let used = match (run_of(name), footer_of(name)) {
+            (Some(run), _) => runs.runs.iter().any(|used| (used.first, used.last) == run),
+            (None, Some(segment)) => segment <= runs.covered(),
+            (None, None) => true,
+        };
+        if !used {
+            let _ = disk.remove(&directory.join(name));
+        }
+    }
+}
+
+pub(crate) fn read_head(
+    disk: &dyn Disk,
+    directory: &Path,
+) -> Result<Option<PublishedHead>, OpenError> {
     let path = directory.join(HEAD_FILE);
     let failed = |error| OpenError::from_io(&path, error);
     let file = match disk.open(&path, OpenMode::Read) {
@@ -112,7 +160,6 @@ fn damaged(segment: u32, offset: u64, what: &str) -> OpenError {
 /// A range that a torn write left behind.
 #[derive(Debug, Clone, Copy)]
 struct Torn {
-    segment: u32,
     offset: u64,
     bytes: u64,
 }
@@ -120,36 +167,104 @@ struct Torn {
 struct Scan<'a> {
     disk: &'a dyn Disk,
     directory: &'a Path,
+    recovery: Recovery,
+    incarnation: Incarnation,
+    salt: u64,
     window: Window,
-    opened: Vec<ReadySegment>,
+    /// The segments that are scanned, less those that were sealed meanwhile.
+    opened: VecDeque<ReadySegment>,
     infos: Vec<SegmentInfo>,
     replay: Replay,
-    /// The last segment with a commit, or the first one.
+    sealed: Sealed,
+    /// The last segment that is sealed.
+    covered: u32,
+    /// Sealing failed: it is left to the sealing thread.
+    seals: bool,
+    /// The last segment with a commit, or the first one that is not sealed.
     active: u32,
     torn: Option<Torn>,
     last: Option<StoredCommit>,
 }
 
 impl<'a> Scan<'a> {
-    fn new(disk: &'a dyn Disk, directory: &'a Path, recent_bytes: usize) -> Self {
+    fn new(
+        disk: &'a dyn Disk,
+        directory: &'a Path,
+        prefix: SealedPrefix,
+        recovery: Recovery,
+    ) -> Self {
+        let SealedPrefix { incarnation, salt, sealed, infos, index } = prefix;
+        let covered = infos.len() as u32;
+        let (state, recent) = (sealed.state.clone(), Arc::new(Recent::new(recovery.recent_bytes)));
         Self {
             disk,
             directory,
+            recovery,
+            incarnation,
+            salt,
             window: Window::default(),
-            opened: Vec::new(),
-            infos: Vec::new(),
-            replay: Replay::new(recent_bytes),
-            active: 1,
+            opened: VecDeque::new(),
+            infos,
+            replay: Replay { state, index, recent },
+            sealed,
+            covered,
+            seals: true,
+            active: covered + 1,
             torn: None,
             last: None,
         }
     }
 
+    /// The full segments that are not sealed.
+    fn full(&self) -> Vec<FullSegment> {
+        let full = self.opened.iter().take_while(|opened| opened.header.segment < self.active);
+        let full = full.map(|opened| FullSegment {
+            segment: opened.header.segment,
+            seal: opened.header.seal(),
+            check: opened.header.check(),
+            end: self.end(opened.header.segment),
+        });
+        full.collect()
+    }
+
+    /// Seals full segments while too many are not: what is derived may have been lost, and memory is bounded.
+    fn seal_some(&mut self) -> Result<(), OpenError> {
+        while self.seals && self.full().len() > FULL_MAX {
+            let full = self.full()[0];
+            let target = Target {
+                disk: self.disk,
+                directory: self.directory,
+                incarnation: self.incarnation,
+                salt: self.salt,
+                filter_bytes: self.recovery.index_bytes / 4,
+            };
+            let index = &self.replay.index;
+            match seal_segment(target, index.hasher, full, &self.sealed) {
+                Ok(sealed) => self.sealed = sealed,
+                Err(SealFault::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
+                Err(SealFault::Io(_)) => self.seals = false,
+            }
+            let mut runs = RunSet::clone(&index.runs());
+            let left = self.recovery.index_bytes.saturating_sub(runs.memory_bytes());
+            let segments = (full.segment, full.segment);
+            match Run::open(self.disk, self.directory, segments, left) {
+                Ok(run) if self.seals => runs.runs.push(Arc::new(run)),
+                _ => break,
+            }
+            index.publish(runs);
+            self.opened.pop_front();
+            self.covered = full.segment;
+        }
+        Ok(())
+    }
+
     fn segment(&mut self, number: u32) -> Result<(), OpenError> {
-        let opened = self.open(number)?;
-        let info = SegmentInfo { seal: opened.header.seal(), end: FIRST_COMMIT };
+        let incarnation = Some(self.incarnation);
+        let opened = open_segment(self.disk, self.directory, number, OpenMode::Write, incarnation)?;
+        let first = self.replay.state.mark.position.plus(1);
+        let info = SegmentInfo { seal: opened.header.seal(), first, end: FIRST_COMMIT };
         let (file, bytes) = (Arc::clone(&opened.file), opened.header.bytes);
-        self.opened.push(opened);
+        self.opened.push_back(opened);
         self.infos.push(info);
         let mut offset = FIRST_COMMIT;
         loop {
@@ -160,10 +275,10 @@ impl<'a> Scan<'a> {
             if self.torn.is_some() || self.active + 1 < number {
                 return Err(damaged(self.active, self.end(self.active), "commits are missing"));
             }
+            self.active = number;
             match verdict {
                 Verdict::End => unreachable!("handled above"),
                 Verdict::Sound(header, check) => {
-                    self.active = number;
                     let commit = self.commit(number, &*file, offset, header)?;
                     offset = commit.end().offset();
                     self.replay.commit(&commit, check).map_err(|malformed| match malformed {
@@ -177,8 +292,7 @@ impl<'a> Scan<'a> {
                     self.last = Some(commit);
                 }
                 Verdict::Torn(bytes) => {
-                    // A segment with nothing else in it stays the next one: what comes may not fit into it.
-                    self.torn = Some(Torn { segment: number, offset, bytes });
+                    self.torn = Some(Torn { offset, bytes });
                     break;
                 }
                 Verdict::Damaged(what) => {
@@ -196,33 +310,6 @@ impl<'a> Scan<'a> {
 
     fn end(&self, segment: u32) -> u64 {
         self.infos[segment as usize - 1].end
-    }
-
-    fn open(&mut self, number: u32) -> Result<ReadySegment, OpenError> {
-        let path = segment_path(self.directory, number);
-        let failed = failed(self.directory, number);
-        let file = self.disk.open(&path, OpenMode::Write).map_err(&failed)?;
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        read_full(&*file, &mut bytes, 0).map_err(&failed)?;
-        let length = file.length().map_err(&failed)?;
-        let header = SegmentHeader::decode(&bytes).map_err(|fault| match fault {
-            SegmentFault::Wrong(what) => damaged(number, 0, what),
-            SegmentFault::Newer(found) => {
-                OpenError::Newer { segment: number, found, known: crate::format::FORMAT }
-            }
-            SegmentFault::Unknown(what) => OpenError::Unknown { what, segment: number, offset: 0 },
-        })?;
-        if header.segment != number {
-            return Err(damaged(number, 0, "the file is another segment"));
-        }
-        if self.opened.first().is_some_and(|one| one.header.incarnation != header.incarnation) {
-            return Err(damaged(number, 0, "the segment belongs to another history"));
-        }
-        if length != header.bytes {
-            let what = format!("the file has {length} bytes instead of {}", header.bytes);
-            return Err(damaged(number, length.min(header.bytes), &what));
-        }
-        Ok(ReadySegment { header, file })
     }
 
     /// Judges what stands at an offset; the whole rest of the segment is read only if it is not a sound commit.
@@ -314,53 +401,63 @@ impl<'a> Scan<'a> {
 
     /// Compares with the published head, heals what was torn, and makes the last commit durable.
     fn finish(mut self, published: Option<PublishedHead>) -> Result<Recovered, OpenError> {
-        let end = Place::new(self.active, self.end(self.active));
-        let incarnation = self.opened[0].header.incarnation;
+        // An empty segment behind one with commits is not begun, but ready: what comes next may not fit into it.
+        let begun = self.infos.get(self.active as usize - 1).map(|info| info.end > FIRST_COMMIT);
+        let closed = self.active > 1 && begun != Some(true);
+        let full = self.full();
+        let newest = if closed { self.active - 1 } else { self.active };
+        let end = Place::new(newest, self.end(newest));
         // By number: the same end may be said as that of one segment or the beginning of the next.
-        let (number, previous) = (self.replay.number, self.replay.previous);
+        let (number, previous) = (self.replay.state.number, self.replay.state.previous);
         let behind = |head: &PublishedHead| {
             let another = head.number == number && head.previous != previous;
-            head.incarnation == incarnation.get() && (head.number > number || another)
+            head.incarnation == self.incarnation.get() && (head.number > number || another)
         };
         if published.as_ref().is_some_and(behind) {
             let what = "the log ends before what was published as durable";
             return Err(damaged(end.segment(), end.offset(), what));
         }
-        if self.opened.len() > self.active as usize + 1 {
-            return Err(damaged(
-                self.active + 1,
-                0,
-                "a segment without commits has another behind it",
-            ));
+        if self.infos.len() > newest as usize + 1 {
+            let what = "a segment without commits has another behind it";
+            return Err(damaged(newest + 1, 0, what));
         }
-        let ready = (self.opened.len() > self.active as usize).then(|| self.opened.pop()).flatten();
-        let active = self.opened.pop().expect("a log has a segment");
-        let failed = failed(self.directory, self.active);
-        let last = self.last.take().filter(|last| last.place.segment() == self.active);
-        let (torn, torn_next) = match (self.torn, &ready) {
-            (Some(torn), Some(ready)) if torn.segment == ready.header.segment => (None, self.torn),
-            (torn, _) => (torn, None),
+        let more = self.infos.len() > newest as usize;
+        let ready = if more { self.opened.pop_back() } else { None };
+        let active = match self.opened.pop_back() {
+            Some(active) => active,
+            None => {
+                let incarnation = Some(self.incarnation);
+                open_segment(self.disk, self.directory, newest, OpenMode::Write, incarnation)?
+            }
         };
+        let mut torn = self.torn;
+        // Also where nothing is torn: zeros of an opening that was killed may not be durable yet.
         if let Some(ready) = &ready {
-            heal(&*ready.file, torn_next, None).map_err(&failed)?;
+            let torn = if closed { torn.take() } else { None };
+            let failed = failed(self.directory, ready.header.segment);
+            heal(&*ready.file, torn, None).map_err(failed)?;
         }
-        heal(&*active.file, torn, last.as_ref()).map_err(&failed)?;
-        self.infos.truncate(self.active as usize);
-        let Replay { number, previous, mark, time, epochs, index, recent, .. } = self.replay;
-        let segments = self.infos;
+        let last = self.last.take().filter(|last| last.place.segment() == newest);
+        // A sealed segment was durable long ago.
+        if newest > self.covered {
+            let failed = failed(self.directory, newest);
+            heal(&*active.file, torn, last.as_ref()).map_err(failed)?;
+        }
+        self.infos.truncate(newest as usize);
+        let Replay { state, index, recent } = self.replay;
+        let (incarnation, segments, sealed) = (self.incarnation, self.infos, self.sealed);
         Ok(Recovered {
             incarnation,
             segments,
             active,
+            closed,
             ready,
             end,
-            number,
-            previous,
-            mark,
-            time,
-            epochs,
+            state,
             index,
             recent,
+            sealed,
+            full,
         })
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     OpenError, SimulatedDisk,
     format::{FIRST_COMMIT, HEAD_BYTES},
     log::Log,
-    recover::{Recovered, recover},
+    recover::{Recovered, Recovery, recover},
     settings::Settings,
 };
 use kronika_core::{
@@ -64,15 +64,20 @@ fn image(bodies: &[usize]) -> Image {
     Image { bytes, ends, disk }
 }
 
+fn recovery() -> Recovery {
+    Recovery { recent_bytes: 0, heads_max: 64, index_bytes: 1 << 20 }
+}
+
 fn open(disk: &SimulatedDisk) -> Result<Recovered, OpenError> {
-    recover(disk, Path::new(DIRECTORY), 0).map(|recovered| recovered.expect("there is a segment"))
+    let recovered = recover(disk, Path::new(DIRECTORY), recovery());
+    recovered.map(|recovered| recovered.expect("there is a segment"))
 }
 
 impl Image {
     /// What opening finds: the number of commits, or that it is damaged.
     fn judged(&self, bytes: &[u8]) -> Result<u64, OpenError> {
         self.disk.replace(Path::new(SEGMENT), bytes);
-        open(&self.disk).map(|recovered| recovered.number)
+        open(&self.disk).map(|recovered| recovered.state.number)
     }
     /// Forgets the published head, as a power cut may.
     fn forget_head(&self) {
@@ -213,10 +218,10 @@ fn a_log_that_ends_before_its_published_head_is_damage() {
     for file in image.disk.files().iter().filter(|file| file.as_path() != Path::new(HEAD)) {
         image.disk.lose(file);
     }
-    assert!(recover(&image.disk, Path::new(DIRECTORY), 0).is_err());
+    assert!(recover(&image.disk, Path::new(DIRECTORY), recovery()).is_err());
     // A published head that is not whole only makes recovery less strict.
     image.forget_head();
-    assert!(recover(&image.disk, Path::new(DIRECTORY), 0).unwrap().is_none());
+    assert!(recover(&image.disk, Path::new(DIRECTORY), recovery()).unwrap().is_none());
 }
 
 #[test]

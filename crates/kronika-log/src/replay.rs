@@ -1,17 +1,19 @@
-//! What the commits of a log come to, one after the other: index, epochs, position, time.
+//! What the commits of a log come to, one after the other: state, index, and the newest of them in memory.
 //!
-//! Every commit must continue the one before it. This reads commits whose checks were found right.
+//! This reads commits whose checks were found right.
 
 use crate::{
     format::{
-        COMMIT_HEADER_BYTES, CommitKind, Fields, Malformed, RecordHead, SKIPPABLE, Seal, Taker,
-        decode_control, is_padding, keyed_by, record_is_whole,
+        COMMIT_HEADER_BYTES, Fields, Malformed, RecordHead, SKIPPABLE, Seal, Taker, is_padding,
+        keyed_by, record_is_whole,
     },
     index::{AppendEntry, Index},
     place::Place,
     recent::{Recent, StoredCommit},
+    state::LogState,
 };
-use kronika_core::{Epoch, Mark, PartitionId, SLICES, StreamId, Timestamp};
+use kronika_core::StreamId;
+use std::sync::Arc;
 
 /// Streams named in a message about damage.
 const STREAMS_NAMED_MAX: usize = 8;
@@ -19,88 +21,33 @@ const STREAMS_NAMED_MAX: usize = 8;
 /// What was read so far.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    /// Number of the last commit, and the check of its header.
-    pub(crate) number: u64,
-    pub(crate) previous: u32,
-    pub(crate) mark: Mark,
-    pub(crate) time: Timestamp,
-    pub(crate) epochs: Vec<Epoch>,
-    pub(crate) index: Index,
-    pub(crate) recent: Recent,
+    pub(crate) state: LogState,
+    pub(crate) index: Arc<Index>,
+    pub(crate) recent: Arc<Recent>,
 }
 
 impl Replay {
-    pub(crate) fn new(recent_bytes: usize) -> Self {
-        Self {
-            number: 0,
-            previous: 0,
-            mark: Mark::default(),
-            time: Timestamp::new(i64::MIN),
-            epochs: vec![Epoch::default(); usize::from(SLICES)],
-            index: Index::new(),
-            recent: Recent::new(recent_bytes),
-        }
-    }
-
     /// Takes the next commit.
     pub(crate) fn commit(&mut self, commit: &StoredCommit, check: u32) -> Result<(), Malformed> {
-        let header = &commit.header;
-        let next = self.mark.position.plus(1);
-        if header.number != self.number + 1 || header.previous != self.previous {
-            return Err(Malformed::Wrong("the commit does not continue the one before it"));
-        }
-        if header.first_position != next.get() {
-            return Err(Malformed::Wrong("the commit's position is not the next one"));
-        }
-        if header.time < self.time.get() {
-            return Err(Malformed::Wrong("the commit's time goes back"));
-        }
-        let mut events = 0;
-        for record in Records::of(commit)? {
-            let (place, record) = record?;
-            match header.kind {
-                CommitKind::Appends => events += self.append(place, record)?,
-                CommitKind::Control => {
-                    if let Some(claim) = decode_control(&record[8..])? {
-                        let (first, last) = (claim.slices.first(), claim.slices.last());
-                        self.epochs[usize::from(first)..=usize::from(last)].fill(claim.epoch);
-                    }
-                }
-            }
-        }
-        if events != u64::from(header.events) {
-            return Err(Malformed::Wrong(
-                "the commit's number of events is not that of its records",
-            ));
-        }
-        (self.number, self.previous) = (header.number, check);
-        self.time = Timestamp::new(header.time);
-        self.index.record_commit(next, commit.place);
+        let next = self.state.mark.position.plus(1);
+        let index = &self.index;
+        self.state.commit(commit, check, |place, head| append(index, place, head))?;
+        index.record_commit(next, commit.place);
         self.recent.push(commit.clone());
         Ok(())
     }
+}
 
-    fn append(&mut self, place: Place, record: &[u8]) -> Result<u64, Malformed> {
-        let head = RecordHead::of(record)?;
-        let events = u64::from(head.events);
-        if head.first != self.mark.position.plus(1) {
-            return Err(Malformed::Wrong("an append's position is not the next one"));
-        }
-        let stream = StreamId::parse(head.stream)
-            .map_err(|_| Malformed::Wrong("the name of a stream is not valid"))?;
-        let admitted = self
-            .index
-            .admit(&stream, head.expected, events)
-            .map_err(|_| Malformed::Wrong("an append's version is not the next of its stream"))?;
-        let key = keyed_by(head.fields)?
-            .map(|(principal, key)| self.index.key_hash(&stream, principal, key));
-        self.index.record(admitted, AppendEntry::new(place, head.end(), head.id), key);
-        if let Some(last) = head.last_event()? {
-            let position = self.mark.position.plus(events);
-            self.mark = Mark::at(PartitionId::default(), position, last);
-        }
-        Ok(events)
-    }
+fn append(index: &Index, place: Place, head: &RecordHead<'_>) -> Result<(), Malformed> {
+    let stream = StreamId::parse(head.stream)
+        .map_err(|_| Malformed::Wrong("the name of a stream is not valid"))?;
+    let admitted = index
+        .replay(&stream, head.expected, u64::from(head.events))
+        .map_err(|_| Malformed::Wrong("an append's version is not the next of its stream"))?;
+    let key =
+        keyed_by(head.fields)?.map(|(principal, key)| index.key_hash(&stream, principal, key));
+    index.record(admitted, AppendEntry::new(place, head.end(), head.id), key);
+    Ok(())
 }
 
 /// The records of a commit, with their places.

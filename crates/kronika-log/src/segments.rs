@@ -1,10 +1,12 @@
 //! The segments' files, as readers need them: names, checks, ends, and a bounded number of open files.
 
 use crate::{
-    disk::{Disk, DiskFile, OpenMode},
-    format::Seal,
+    disk::{Disk, DiskFile, OpenMode, read_full},
+    footer::Footer,
+    format::{SEGMENT_HEADER_BYTES, Seal, SegmentHeader, wrong},
     place::Place,
 };
+use kronika_core::Position;
 use std::{
     collections::VecDeque,
     io,
@@ -14,6 +16,8 @@ use std::{
 
 /// Files kept open for readers.
 const FILES_OPEN_MAX: usize = 64;
+/// Footers kept open for readers.
+const FOOTERS_OPEN_MAX: usize = 16;
 const SUFFIX: &str = ".segment";
 /// What a segment is called until it is made ready.
 pub(crate) const UNREADY_SUFFIX: &str = ".making";
@@ -30,7 +34,41 @@ pub(crate) fn unready_path(directory: &Path, segment: u32) -> PathBuf {
 
 /// The number of the segment that a file name names.
 pub(crate) fn segment_of(name: &str) -> Option<u32> {
-    let digits = name.strip_suffix(SUFFIX)?;
+    number(name.strip_suffix(SUFFIX)?)
+}
+
+const FOOTER_SUFFIX: &str = ".footer";
+const RUN_SUFFIX: &str = ".run";
+
+/// The path of a sealed segment's footer.
+pub(crate) fn footer_path(directory: &Path, segment: u32) -> PathBuf {
+    directory.join(format!("{segment:08}{FOOTER_SUFFIX}"))
+}
+
+/// The number of the segment whose footer a file name names.
+pub(crate) fn footer_of(name: &str) -> Option<u32> {
+    number(name.strip_suffix(FOOTER_SUFFIX)?)
+}
+
+/// The path of the run of some neighbouring segments.
+pub(crate) fn run_path(directory: &Path, first: u32, last: u32) -> PathBuf {
+    directory.join(format!("{first:08}-{last:08}{RUN_SUFFIX}"))
+}
+
+/// The first and last segment of the run that a file name names.
+pub(crate) fn run_of(name: &str) -> Option<(u32, u32)> {
+    let (first, last) = name.strip_suffix(RUN_SUFFIX)?.split_once('-')?;
+    Some((number(first)?, number(last)?))
+}
+
+/// What a file is called until it is made ready.
+pub(crate) fn unready(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(UNREADY_SUFFIX);
+    path.into()
+}
+
+fn number(digits: &str) -> Option<u32> {
     let plain = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten()
 }
@@ -39,6 +77,8 @@ pub(crate) fn segment_of(name: &str) -> Option<u32> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SegmentInfo {
     pub(crate) seal: Seal,
+    /// Position of its first event, or of the next one to come.
+    pub(crate) first: Position,
     /// End of its last durable commit. It grows before the index tells of that commit, and the durable head only
     /// afterwards: a read bounded by an earlier head has an earlier end.
     pub(crate) end: u64,
@@ -51,12 +91,14 @@ pub(crate) struct Segments {
     directory: PathBuf,
     list: RwLock<Vec<SegmentInfo>>,
     open: Mutex<VecDeque<(u32, Arc<dyn DiskFile>)>>,
+    footers: Mutex<VecDeque<Arc<Footer>>>,
 }
 
 impl Segments {
     pub(crate) fn new(disk: Arc<dyn Disk>, directory: &Path, list: Vec<SegmentInfo>) -> Self {
         let directory = directory.to_owned();
-        Self { disk, directory, list: RwLock::new(list), open: Mutex::default() }
+        let (list, open, footers) = (RwLock::new(list), Mutex::default(), Mutex::default());
+        Self { disk, directory, list, open, footers }
     }
 
     /// The segment's checks and end, given the durable end of the log.
@@ -70,6 +112,12 @@ impl Segments {
     pub(crate) fn info_now(&self, segment: u32) -> Option<SegmentInfo> {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
         list.get(segment.checked_sub(1)? as usize).copied()
+    }
+
+    /// The newest segment that begins at or before a position; the first one if there is none.
+    pub(crate) fn holding(&self, position: Position) -> u32 {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.partition_point(|info| info.first <= position).max(1) as u32
     }
 
     /// A commit that ends here is durable.
@@ -100,5 +148,29 @@ impl Segments {
             open.pop_front();
         }
         Ok(file)
+    }
+
+    /// The header of a segment, read anew.
+    pub(crate) fn header(&self, segment: u32) -> io::Result<SegmentHeader> {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        read_full(&*self.file(segment)?, &mut bytes, 0)?;
+        let header = SegmentHeader::decode(&bytes);
+        header.map_err(|_| wrong("the header of a segment is not what was written"))
+    }
+
+    /// The footer of a sealed segment.
+    pub(crate) fn footer(&self, segment: u32) -> io::Result<Arc<Footer>> {
+        let mut open = self.footers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = open.iter().position(|footer| footer.segment == segment) {
+            let found = open.remove(at).expect("it was found");
+            open.push_back(Arc::clone(&found));
+            return Ok(found);
+        }
+        let footer = Arc::new(Footer::open(&*self.disk, &self.directory, segment)?);
+        open.push_back(Arc::clone(&footer));
+        if open.len() > FOOTERS_OPEN_MAX {
+            open.pop_front();
+        }
+        Ok(footer)
     }
 }

@@ -26,6 +26,11 @@ pub struct Settings {
     pub queue_bytes: usize,
     /// Bytes of the newest commits that are kept in memory for readers; default 16 MiB.
     pub recent_bytes: usize,
+    /// Bytes of the index's filters in memory; default 64 MiB. For what does not fit, files are read instead.
+    pub index_bytes: u64,
+    /// Streams whose newest version is remembered though they were not written lately; default 131,072, of about
+    /// 200 bytes each. Others are looked up.
+    pub streams_remembered_max: usize,
     /// Threads that read files; default 2.
     pub reader_threads: usize,
     /// Reads that may wait for those threads; default 1,024.
@@ -47,6 +52,8 @@ impl Default for Settings {
             commit_bytes: 4 << 20,
             queue_bytes: 64 << 20,
             recent_bytes: 16 << 20,
+            index_bytes: 64 << 20,
+            streams_remembered_max: 128 << 10,
             reader_threads: 2,
             reads_waiting_max: 1024,
             clock: || Timestamp::from_system(SystemTime::now()),
@@ -58,9 +65,15 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Settings with small segments, for tests.
+    /// Settings with small segments, and with so little memory that most is looked up in files, for tests.
     pub fn small() -> Self {
-        Self { segment_bytes: 64 << 10, first_segment_bytes: 16 << 10, ..Self::default() }
+        Self {
+            segment_bytes: 64 << 10,
+            first_segment_bytes: 16 << 10,
+            index_bytes: 4 << 10,
+            streams_remembered_max: 64,
+            ..Self::default()
+        }
     }
 
     /// Why these settings cannot be used, if so.

@@ -2,10 +2,14 @@
 
 use crate::{
     disk::Disk, index::Index, lock::DirectoryLock, place::Place, queue::Queue, recent::Recent,
-    segments::Segments, settings::Settings, stats::Counters,
+    sealing::Sealing, segments::Segments, settings::Settings, stats::Counters,
 };
 use kronika_core::{Epoch, Incarnation, Mark};
-use std::sync::{Arc, RwLock};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, RwLock},
+};
 use tokio::sync::watch;
 
 /// Up to where the log is durable. Readers see nothing behind it.
@@ -24,8 +28,8 @@ pub(crate) struct Durable {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) incarnation: Incarnation,
-    pub(crate) index: Index,
-    pub(crate) recent: Recent,
+    pub(crate) index: Arc<Index>,
+    pub(crate) recent: Arc<Recent>,
     pub(crate) segments: Segments,
     pub(crate) durable: watch::Sender<Durable>,
     /// Durable epochs, by slice.
@@ -33,13 +37,37 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
     pub(crate) notes: Vec<String>,
-    /// Kept open as long as anything of the log lives.
-    pub(crate) _disk: Arc<dyn Disk>,
+    pub(crate) sealing: Arc<Sealing>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) directory: PathBuf,
+    /// Kept as long as anything of the log lives.
     pub(crate) _lock: Option<Arc<DirectoryLock>>,
 }
 
 impl Shared {
     pub(crate) fn durable(&self) -> Durable {
         self.durable.borrow().clone()
+    }
+
+    /// Why nothing more is recorded.
+    pub(crate) fn closed(&self) -> String {
+        let failed = self.durable.borrow().failed.clone();
+        failed.map_or_else(|| "the log is closed".to_owned(), |reason| reason.to_string())
+    }
+
+    /// Why the index could not be read; what is wrong of it is made anew.
+    pub(crate) fn index_failed(&self, error: &io::Error) -> String {
+        let runs = self.index.runs();
+        let doubted = runs.runs.iter().filter(|run| run.is_doubted());
+        let doubted = doubted.map(|run| (run.first, run.last)).collect::<Vec<_>>();
+        match &doubted[..] {
+            [] => format!("the index cannot be read: {error}"),
+            [(first, last), ..] => {
+                doubted.iter().for_each(|run| self.sealing.doubt(*run));
+                format!(
+                    "the index of segments {first} to {last} is made anew, for it is wrong: {error}"
+                )
+            }
+        }
     }
 }

@@ -10,8 +10,8 @@ pub(crate) struct Counters {
     bytes: AtomicU64,
 }
 
-/// What a log has made durable since it was opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What a log has made durable since it was opened, and what its index holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogStats {
     /// Commits: one write and one sync each.
@@ -20,6 +20,16 @@ pub struct LogStats {
     pub events: u64,
     /// Bytes of them, headers included.
     pub bytes: u64,
+    /// Segments that have a footer and a run.
+    pub sealed_segments: u32,
+    /// Runs of the index: few, however many segments there are.
+    pub runs: usize,
+    /// Bytes of the runs' filters in memory.
+    pub filter_bytes: u64,
+    /// Streams of which the index holds something in memory.
+    pub streams_in_memory: usize,
+    /// Why segments are not sealed now, if so: the log goes on, with more in memory.
+    pub sealing_failure: Option<String>,
 }
 
 impl Counters {
@@ -36,6 +46,7 @@ impl Counters {
             commits: read(&self.commits),
             events: read(&self.events),
             bytes: read(&self.bytes),
+            ..LogStats::default()
         }
     }
 }

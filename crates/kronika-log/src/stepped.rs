@@ -12,6 +12,7 @@ use crate::{
     log::{Duties, Log, Threads},
     prepare::{Making, Preparation},
     queue::{Queue, Work},
+    sealing::Sealer,
     settings::Settings,
     shared::Shared,
     write::Handoff,
@@ -39,13 +40,15 @@ pub enum Step {
     Write,
     /// The preparing thread does the next part of the next segment.
     Prepare,
+    /// The sealing thread seals a segment, merges some runs, or makes one anew.
+    Seal,
 }
 
 impl Step {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Commit, Self::Take, Self::Write, Self::Prepare];
+    pub const ALL: &[Self] = &[Self::Commit, Self::Take, Self::Write, Self::Prepare, Self::Seal];
     /// Those that may go on in the midst of a step of another duty, see [`Stepper::beside`].
-    pub const BESIDE: &[Self] = &[Self::Prepare];
+    pub const BESIDE: &[Self] = &[Self::Prepare, Self::Seal];
 }
 
 /// The duties of a log whose threads it stands for.
@@ -69,6 +72,7 @@ pub struct Stepper {
     committer: Committer,
     handoff: Arc<Handoff>,
     preparation: Arc<Preparation>,
+    sealer: Arc<Mutex<Sealer>>,
     /// Empty between two steps.
     work: VecDeque<Work>,
     _abandon: AbandonOnDrop,
@@ -90,7 +94,7 @@ impl Log {
         path: &Path,
         settings: Settings,
     ) -> Result<(Self, Stepper), OpenError> {
-        let Duties { shared, committer, handoff, preparation, pool, .. } =
+        let Duties { shared, committer, handoff, preparation, sealer, pool, .. } =
             Self::open_with(disk, path, None, settings)?;
         handoff.stepped.on.store(true, Ordering::Relaxed);
         preparation.stepped.on.store(true, Ordering::Relaxed);
@@ -98,7 +102,10 @@ impl Log {
         let threads = Threads::new(Arc::clone(&shared), Arc::clone(&preparation), pool);
         let log = Self { shared: Arc::clone(&shared), threads: Arc::new(threads) };
         let (work, abandon) = (VecDeque::new(), committer.begin());
-        let stepper = Stepper { shared, committer, handoff, preparation, work, _abandon: abandon };
+        shared.sealing.never_wait();
+        let sealer = Arc::new(Mutex::new(sealer));
+        let stepper =
+            Stepper { shared, committer, handoff, preparation, sealer, work, _abandon: abandon };
         Ok((log, stepper))
     }
 }
@@ -111,12 +118,13 @@ impl Stepper {
             Step::Take => self.handoff.take_in_step(),
             Step::Write => self.handoff.write_in_step(&self.shared.queue),
             Step::Prepare => self.preparation.step(),
+            Step::Seal => seal(&self.sealer),
         }
     }
 
     /// The duties that may go on in the midst of a step of another one.
     pub fn beside(&self) -> Beside {
-        Beside(Arc::clone(&self.preparation))
+        Beside(Arc::clone(&self.preparation), Arc::clone(&self.sealer))
     }
 
     /// Does what waits to be committed, and then nothing more: the log is closed in order.
@@ -128,7 +136,12 @@ impl Stepper {
 }
 
 /// The duties that go on beside a step that is being done: for the watcher of a disk, in the midst of a step.
-pub struct Beside(Arc<Preparation>);
+pub struct Beside(Arc<Preparation>, Arc<Mutex<Sealer>>);
+
+/// One thing of the sealing thread's; false if it is in the midst of one.
+fn seal(sealer: &Mutex<Sealer>) -> bool {
+    sealer.try_lock().is_ok_and(|mut sealer| sealer.step() == Ok(true))
+}
 
 impl fmt::Debug for Beside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,6 +154,7 @@ impl Beside {
     pub fn step(&self, step: Step) -> bool {
         match step {
             Step::Prepare => self.0.step(),
+            Step::Seal => seal(&self.1),
             Step::Commit | Step::Take | Step::Write => false,
         }
     }

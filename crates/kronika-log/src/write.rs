@@ -14,6 +14,7 @@ use crate::{
     prepare::{Preparation, ReadySegment},
     queue::Queue,
     random::Random,
+    seal_segment::FullSegment,
     segments::SegmentInfo,
     settings::Settings,
     shared::Shared,
@@ -54,6 +55,8 @@ pub(crate) struct Done {
 #[derive(Debug)]
 pub(crate) struct Tail {
     pub(crate) active: ReadySegment,
+    /// Nothing more goes into it. It is sealed, or waits to be.
+    pub(crate) closed: bool,
     pub(crate) offset: u64,
     pub(crate) number: u64,
     pub(crate) previous: u32,
@@ -98,7 +101,7 @@ impl Writer {
 
     fn commit(&mut self, batch: &mut Batch) -> Result<Written, WriteFault> {
         let bytes = batch.buffer.len().next_multiple_of(COMMIT_HEADER_BYTES) as u64;
-        if self.tail.offset + bytes > self.tail.active.header.bytes {
+        if self.tail.closed || self.tail.offset + bytes > self.tail.active.header.bytes {
             self.roll(bytes)?;
         }
         let (offset, seal) = (self.tail.offset, self.tail.active.header.seal());
@@ -155,9 +158,18 @@ impl Writer {
     /// Goes on in the next segment.
     fn roll(&mut self, bytes: u64) -> Result<(), WriteFault> {
         let ready = self.preparation.take(FIRST_COMMIT + bytes).map_err(WriteFault::NoRoom)?;
-        let info = SegmentInfo { seal: ready.header.seal(), end: FIRST_COMMIT };
+        let first = self.tail.mark.position.plus(1);
+        let info = SegmentInfo { seal: ready.header.seal(), first, end: FIRST_COMMIT };
         self.shared.segments.roll(self.tail.offset, info);
-        self.tail.active = ready;
+        let full = std::mem::replace(&mut self.tail.active, ready).header;
+        if !std::mem::replace(&mut self.tail.closed, false) {
+            self.shared.sealing.full(FullSegment {
+                segment: full.segment,
+                seal: full.seal(),
+                check: full.check(),
+                end: self.tail.offset,
+            });
+        }
         self.tail.offset = FIRST_COMMIT;
         let header = self.tail.active.header;
         self.preparation.want(SegmentHeader {

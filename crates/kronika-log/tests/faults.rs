@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use kronika_core::{
     Append, AppendError, Appended, ClaimError, Journal, Loading, PartitionId, Position, ReadError,
-    SliceRange, Version,
+    ReadPartition, ReadStream, SliceRange, Version,
 };
 use kronika_log::{Fault, FaultKind, Log, OpenError, PlantedFault, Settings, SimulatedDisk};
 use std::{
@@ -157,6 +157,17 @@ fn a_newer_format_and_an_unknown_feature_are_refused_by_number() {
     check(56, 1, "a partition other than 0 in segment 1 at offset 0 is not known to this release");
 }
 
+fn everything() -> ReadPartition {
+    ReadPartition {
+        limit_events: 10_000,
+        ..ReadPartition::after(PartitionId::default(), Position::ZERO)
+    }
+}
+
+fn all_of_a() -> ReadStream {
+    ReadStream::forwards(stream("a"))
+}
+
 #[test]
 fn segments_that_are_missing_swapped_or_of_another_history_are_damage() {
     let disk = SimulatedDisk::new(6);
@@ -177,13 +188,23 @@ fn segments_that_are_missing_swapped_or_of_another_history_are_damage() {
     let other = SimulatedDisk::new(7);
     drop(open(&other).unwrap());
     refused(&|disk| disk.replace(&segment(1), &other.contents(&segment(1))));
-    // Damage in the middle names the streams.
+    // Damage in the middle names the streams, when it is opened or, in a sealed segment, when it is read.
     let mut bytes = disk.contents(&segment(2));
-    bytes[5000 / 64 * 64 + 30] ^= 1;
+    bytes[4096 + 64 + 100] ^= 1;
     disk.replace(&segment(2), &bytes);
-    let message = open(&disk).unwrap_err().to_string();
-    assert!(message.contains("segment 2 at offset"), "{message}");
-    assert!(message.contains("account/a"), "{message}");
+    let derived =
+        disk.files().into_iter().filter(|path| path.extension() != Some("segment".as_ref()));
+    let unsealed = disk.copy(2);
+    derived.filter(|path| !path.ends_with("head")).for_each(|path| unsealed.lose(&path));
+    let messages = [
+        open(&unsealed).unwrap_err().to_string(),
+        block_on(open(&disk).unwrap().read_partition(everything())).unwrap_err().to_string(),
+        block_on(open(&disk).unwrap().read_stream(all_of_a())).unwrap_err().to_string(),
+    ];
+    for message in messages {
+        assert!(message.contains("segment 2 at offset"), "{message}");
+        assert!(message.contains("account/a"), "{message}");
+    }
 }
 
 #[test]
@@ -194,11 +215,9 @@ fn damage_below_an_open_log_is_found_by_reading() {
     let mut bytes = disk.contents(&segment(1));
     bytes[4096 + 64 + 80] ^= 1;
     disk.replace(&segment(1), &bytes);
-    let read = kronika_core::ReadPartition::after(PartitionId::default(), Position::ZERO);
-    let page = block_on(log.read_partition(read));
+    let page = block_on(log.read_partition(everything()));
     assert!(matches!(page, Err(ReadError::Corrupt(_))));
-    let read = kronika_core::ReadStream::forwards(stream("a"));
-    let page = block_on(log.read_stream(read));
+    let page = block_on(log.read_stream(all_of_a()));
     assert!(matches!(page, Err(ReadError::Corrupt(_))));
 }
 

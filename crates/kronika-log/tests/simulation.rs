@@ -24,7 +24,7 @@ fn nothing_told_is_lost_and_nothing_lost_comes_back() {
     // What is counted happened at all: a simulation in which nothing goes wrong shows nothing.
     assert!(tally.kills > 100 && tally.openings_failed > 100, "{tally:?}");
     assert!(tally.acknowledged > 5 * CRASHES && tally.images > CRASHES, "{tally:?}");
-    assert!(tally.damage_found > 100 && tally.damage_lived_with > 100, "{tally:?}");
+    assert!(tally.damage_found > 50 && tally.damage_lived_with > 100, "{tally:?}");
 }
 
 #[test]

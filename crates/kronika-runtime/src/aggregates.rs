@@ -134,7 +134,7 @@ impl<A: Aggregate> Aggregates<A> {
 
     pub(crate) async fn history(&self, id: &A::Id, until: Version) -> Result<Loaded<A>, Failure> {
         let stream = StreamId::new(A::TYPE, &id.to_string()).map_err(CommandError::BadId)?;
-        load(&*self.inner.common.journal, &stream, Some(until)).await
+        load(&self.inner.common, &stream, Some(until)).await
     }
 
     /// What a command would do to the present state: nothing is recorded and nobody is told.

@@ -8,11 +8,12 @@ use crate::{
     ownership::{Ownership, Standing},
     projections::{ProjectionSettings, Projections, RegisteredProjection, RegistrationError},
     shard::Common,
+    snapshots::Snapshots,
     stats::Counters,
 };
 use kronika_core::{
-    Aggregate, BoxFuture, ClaimError, Projection, SharedJournal, SharedReadModelStore, Token,
-    check_type,
+    Aggregate, BoxFuture, ClaimError, Projection, SharedJournal, SharedReadModelStore,
+    SharedSnapshotStore, Token, check_type,
 };
 use std::{
     any::{Any, TypeId},
@@ -48,6 +49,10 @@ pub trait Store {
     fn journal(&self) -> SharedJournal;
     /// Where keyed projections keep their rows; `None` where it keeps none.
     fn read_models(&self) -> Option<SharedReadModelStore>;
+    /// Where snapshots of aggregates are kept; `None`, the default, where it keeps none.
+    fn snapshots(&self) -> Option<SharedSnapshotStore> {
+        None
+    }
 }
 
 type Stop = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
@@ -65,6 +70,7 @@ struct Started {
 pub struct Builder {
     journal: Option<SharedJournal>,
     read_models: Option<SharedReadModelStore>,
+    snapshots: Option<SharedSnapshotStore>,
     projections: Vec<RegisteredProjection>,
     projection_settings: ProjectionSettings,
     aggregates: Vec<(&'static str, Start)>,
@@ -99,6 +105,7 @@ impl Kronika {
         Builder {
             journal: None,
             read_models: None,
+            snapshots: None,
             projections: Vec::new(),
             projection_settings: ProjectionSettings::default(),
             aggregates: Vec::new(),
@@ -166,6 +173,7 @@ impl Builder {
     pub fn store(mut self, store: impl Store) -> Self {
         self.journal = Some(store.journal());
         self.read_models = store.read_models();
+        self.snapshots = self.snapshots.or_else(|| store.snapshots());
         self
     }
 
@@ -189,6 +197,13 @@ impl Builder {
     /// Where events are kept, without read models: for tests, and for services that only write.
     pub fn journal(mut self, journal: SharedJournal) -> Self {
         self.journal = Some(journal);
+        self
+    }
+
+    /// Where snapshots of aggregates are kept, in place of where the store keeps them. How often they are taken
+    /// is said by `Aggregate::SNAPSHOT_EVERY`, or by [`Limits::snapshot_every`] for all types.
+    pub fn snapshots(mut self, snapshots: SharedSnapshotStore) -> Self {
+        self.snapshots = Some(snapshots);
         self
     }
 
@@ -222,7 +237,7 @@ impl Builder {
     /// Claims the journal and starts every part.
     pub async fn start(self) -> Result<Kronika, StartError> {
         let Self { journal, read_models, projections, projection_settings, .. } = self;
-        let Self { aggregates, limits, environment, .. } = self;
+        let Self { aggregates, snapshots, limits, environment, .. } = self;
         let journal = journal.ok_or(StartError::NoStore)?;
         for (index, (name, _)) in aggregates.iter().enumerate() {
             check_type(name).map_err(|error| StartError::Registration(error.to_string()))?;
@@ -245,6 +260,7 @@ impl Builder {
                 counters: Counters::default(),
                 records_bodies: false,
                 recoveries: Semaphore::new(limits.loadings),
+                snapshots: Snapshots::new(snapshots.clone(), &*journal, &limits),
             });
             typed.insert(started.key, started.typed);
             erased.push(started.erased);

@@ -44,6 +44,25 @@ impl KeyMemory {
         self.recorded.len() * KEY_BYTES
     }
 
+    /// Keys before a snapshot are not known from reading on from it.
+    pub fn after_snapshot(keyed: bool) -> Self {
+        Self { complete: !keyed, ..Self::new() }
+    }
+
+    /// Whether no append of the stream has a key.
+    pub fn has_none(&self) -> bool {
+        self.complete && self.recorded.is_empty()
+    }
+
+    /// What was known of all keys before is known still, with those read since.
+    pub fn with_all_known_before(self, mut before: Self) -> Self {
+        if self.complete || !before.complete {
+            return self;
+        }
+        before.recorded.extend(self.recorded);
+        before
+    }
+
     /// Gives the memory back; the journal is asked from now on.
     pub fn forget(&mut self) {
         if !self.recorded.is_empty() {

@@ -19,6 +19,7 @@ mod request;
 mod residency;
 mod resident;
 mod shard;
+mod snapshots;
 mod stats;
 mod work;
 

@@ -33,6 +33,20 @@ pub struct Limits {
     /// A handler that takes longer by the wall clock is counted, and named in the log, once a second at most.
     /// Default 50 ms: less than that a busy machine takes by itself.
     pub slow_handler: Duration,
+    /// Events between two snapshots of an aggregate, for all types, in place of `Aggregate::SNAPSHOT_EVERY`;
+    /// `Some(0)` neither takes nor uses any. Default `None`.
+    pub snapshot_every: Option<u32>,
+    /// Bytes of an encoded state in a snapshot. A larger one has none: all its events are read. Default 8 MiB.
+    pub snapshot_bytes: usize,
+    /// Snapshots of one aggregate type on their way at a time; what does not fit is taken later. Default 64,
+    /// and four of the largest.
+    pub snapshots: usize,
+    /// A fault that tests plant, to see it found: snapshots are saved before their version is durable.
+    #[cfg(feature = "planted-faults")]
+    pub early_snapshot: bool,
+    /// A fault that tests plant, to see it found: of which history a snapshot is, is not checked.
+    #[cfg(feature = "planted-faults")]
+    pub trusted_snapshot: bool,
     /// A fault that tests plant, to see it found: rejections and reads are told before what they saw is
     /// durable.
     #[cfg(feature = "planted-faults")]
@@ -55,6 +69,13 @@ impl Default for Limits {
             decisions: 16,
             recovery_attempts: 12,
             slow_handler: Duration::from_millis(50),
+            snapshot_every: None,
+            snapshot_bytes: 8 << 20,
+            snapshots: 64,
+            #[cfg(feature = "planted-faults")]
+            early_snapshot: false,
+            #[cfg(feature = "planted-faults")]
+            trusted_snapshot: false,
             #[cfg(feature = "planted-faults")]
             early_rejection: false,
         }

@@ -8,6 +8,7 @@ use crate::{
     limits::Limits,
     load::{Loaded, load},
     ownership::{FenceError, Ownership},
+    shard::Common,
 };
 use kronika_core::{
     Aggregate, AppendBy, AppendError, AppendId, DynJournal, Epoch, RecordedAppend, StreamId,
@@ -49,12 +50,8 @@ pub(crate) struct Broken {
     pub failed: Vec<(AppendId, AppendError)>,
 }
 
-pub(crate) async fn recover<A: Aggregate>(
-    journal: &dyn DynJournal,
-    ownership: &Ownership,
-    limits: &Limits,
-    broken: Broken,
-) -> Recovery<A> {
+pub(crate) async fn recover<A: Aggregate>(common: &Common, broken: Broken) -> Recovery<A> {
+    let Common { journal, ownership, limits, .. } = common;
     let mut recovery =
         Recovery { recorded: HashMap::new(), certain: true, then: Err(CommandError::NotOwner) };
     let in_doubt: Vec<AppendId> = broken
@@ -76,7 +73,7 @@ pub(crate) async fn recover<A: Aggregate>(
             return recovery;
         }
     };
-    match read_back(journal, limits, &broken.stream, in_doubt).await {
+    match read_back(&**journal, limits, &broken.stream, in_doubt).await {
         Ok(recorded) => recovery.recorded = recorded,
         Err(why) => {
             recovery.certain = false;
@@ -90,7 +87,7 @@ pub(crate) async fn recover<A: Aggregate>(
     }
     let mut wait = Backoff::new();
     for _ in 0..limits.recovery_attempts {
-        recovery.then = load(journal, &broken.stream, None).await;
+        recovery.then = load(common, &broken.stream, None).await;
         if !matches!(recovery.then, Err(CommandError::Unavailable(_))) {
             break;
         }

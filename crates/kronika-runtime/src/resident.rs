@@ -2,7 +2,12 @@
 //!
 //! A resident knows nothing of the journal; the shard sends its appends and hands it their results.
 
-use crate::{keys::KeyMemory, load::Loaded, work::Work};
+use crate::{
+    keys::KeyMemory,
+    load::Loaded,
+    snapshots::{Held, Progress},
+    work::Work,
+};
 use kronika_core::{
     Aggregate, AppendError, AppendId, Committed, Epoch, Loading, Mark, StreamId, Version,
 };
@@ -82,6 +87,10 @@ pub(crate) struct Resident<A: Aggregate> {
     /// A command whose panic spoiled the state.
     pub spoiled: Option<Box<dyn Work<A>>>,
     pub keys: KeyMemory,
+    /// How far it is from its next snapshot.
+    pub progress: Progress,
+    /// A snapshot that waits for its version to be durable.
+    pub held: Option<Held>,
     /// Bytes in memory, by estimate.
     pub weight: usize,
     /// Version at which the weight is estimated again.
@@ -117,6 +126,8 @@ impl<A: Aggregate> Resident<A> {
             unweighed: 0,
             spoiled: None,
             keys: KeyMemory::new(),
+            progress: Progress::default(),
+            held: None,
             weight: RESIDENT_BYTES,
             weigh_at: Version::ZERO,
             used,
@@ -133,6 +144,8 @@ impl<A: Aggregate> Resident<A> {
         self.durable = loaded.version;
         self.mark = loaded.mark;
         self.keys = loaded.keys;
+        self.progress = loaded.progress;
+        self.held = None;
         self.epoch = epoch;
         self.loading = next_loading();
         self.phase = Phase::Live;
@@ -167,6 +180,8 @@ impl<A: Aggregate> Resident<A> {
             }
             Err(error) => {
                 pending.flight = Some(Flight::Failed(id, error));
+                // It was encoded from events that are not recorded.
+                self.held = None;
                 if self.phase == Phase::Live || self.phase == Phase::Asking {
                     self.phase = Phase::Broken;
                 }

@@ -8,18 +8,21 @@
 mod decide;
 mod keyed;
 mod passivation;
+mod snapshots;
 mod tally;
 mod way_back;
 
 use crate::{
     environment::Environment,
     error::{CommandError, Failure, overloaded},
+    keys::KeyMemory,
     limits::Limits,
     load::{Loaded, load},
     ownership::Ownership,
     recovery::{Recovery, unfenced},
     residency::Frequency,
     resident::{Phase, Released, Resident},
+    snapshots::Snapshots,
     stats::Counters,
     work::{Work, panic_message},
 };
@@ -70,6 +73,7 @@ pub(crate) struct Common {
     pub records_bodies: bool,
     /// Ways back under way at a time.
     pub recoveries: Semaphore,
+    pub snapshots: Snapshots,
 }
 
 /// A group on its way to the journal.
@@ -117,6 +121,10 @@ pub(crate) struct Shard<A: Aggregate> {
     sweep: Interval,
     sweep_at: usize,
     tally: Tally,
+    /// Events between two snapshots; 0 is never.
+    snapshot_every: u32,
+    /// Residents whose snapshot is due.
+    due: VecDeque<usize>,
     /// Commands that were taken and wait undecided: in backlogs and as twins.
     waiting: usize,
     /// Places for tasks that answer a command by themselves: repeats, questions, proofs.
@@ -165,6 +173,8 @@ impl<A: Aggregate> Shard<A> {
             sweep,
             sweep_at: 0,
             tally: Tally::default(),
+            snapshot_every: common.snapshots.every::<A>(),
+            due: VecDeque::new(),
             waiting: 0,
             tasks: Arc::new(Semaphore::new(TASKS)),
             published: (0, 0),
@@ -199,6 +209,7 @@ impl<A: Aggregate> Shard<A> {
                 _ = self.sweep.tick() => self.let_idle_go(),
             }
             self.send();
+            self.take_snapshots();
             self.make_room();
             self.publish();
         }
@@ -298,7 +309,7 @@ impl<A: Aggregate> Shard<A> {
                 let epoch = common.ownership.epoch();
                 let loaded = match settled {
                     Ok(()) => {
-                        let load = AssertUnwindSafe(load::<A>(&*common.journal, &stream, None));
+                        let load = AssertUnwindSafe(load::<A>(&common, &stream, None));
                         load.catch_unwind().await.unwrap_or_else(|panic| {
                             let said = panic_message(&*panic);
                             Err(CommandError::Unavailable(format!("loading panicked: {said}")))
@@ -370,6 +381,7 @@ impl<A: Aggregate> Shard<A> {
             }
             let recorded = self.resident(slot).result(number, result);
             self.tally.events += recorded;
+            self.save_durable(slot);
             self.release(slot);
             if self.resident(slot).phase == Phase::Broken {
                 self.recover_if_settled(slot);
@@ -442,9 +454,13 @@ impl<A: Aggregate> Shard<A> {
         }
     }
 
-    fn install(&mut self, slot: usize, loaded: Loaded<A>, epoch: Epoch) {
+    fn install(&mut self, slot: usize, mut loaded: Loaded<A>, epoch: Epoch) {
         let resident = self.slots[slot].as_mut().expect("a slot that is spoken of is occupied");
         self.key_bytes -= resident.keys.bytes();
+        if loaded.progress.version <= resident.durable {
+            let before = mem::replace(&mut resident.keys, KeyMemory::new());
+            loaded.keys = loaded.keys.with_all_known_before(before);
+        }
         self.key_bytes += loaded.keys.bytes();
         resident.install(loaded, epoch);
         if self.key_bytes > self.common.limits.key_bytes / self.common.limits.shards.max(1) {
@@ -452,6 +468,7 @@ impl<A: Aggregate> Shard<A> {
             resident.keys.forget();
         }
         self.weigh(slot);
+        self.note_due(slot);
     }
 
     fn weigh(&mut self, slot: usize) {

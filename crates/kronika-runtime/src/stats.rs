@@ -50,6 +50,12 @@ counters! {
     resident_bytes,
     /// Residents let go.
     passivations,
+    /// Snapshots handed to the store.
+    snapshots,
+    /// Loadings that began from a snapshot.
+    snapshots_used,
+    /// Snapshots that were looked for and did not serve: damaged, of another history or schema, not readable.
+    snapshots_ignored,
     /// Handlers that took longer than the limit.
     slow_handlers,
     /// Panics in handlers, in `apply` and in replies.

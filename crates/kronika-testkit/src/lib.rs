@@ -9,6 +9,7 @@ mod conformance;
 mod given;
 mod memory;
 mod moment;
+mod snapshots;
 
 pub use checking::{
     Account, AccountEvent, Action, Answer, Broken, Deposit, DepositInParts, Ended, Evidence,
@@ -20,3 +21,4 @@ pub use memory::{
     Fault, MemoryJournal, MemorySettings, Plan, PlantedFault, ReadFault, Recorded, Sent, Writer,
 };
 pub use moment::{Moment, Moments};
+pub use snapshots::{MemorySnapshots, SnapshotFault};

@@ -1,12 +1,13 @@
-//! The embedded store: the journal and the read models of one data directory.
+//! The embedded store: the journal, the read models and the snapshots of one data directory.
 
-use kronika_core::{SharedJournal, SharedReadModelStore};
-use kronika_log::{DirectoryLock, Log, OpenError, Settings};
+use kronika_core::{SharedJournal, SharedReadModelStore, SharedSnapshotStore};
+use kronika_log::{DirectoryLock, Log, OpenError, Settings, SnapshotSettings, Snapshots};
 use kronika_runtime::Store;
 use kronika_sqlite::{SqliteOpenError, SqliteReadModels, SqliteSettings};
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
-/// A data directory of this process: `journal/`, `read-models.sqlite`, and `lock`, which keeps others out.
+/// A data directory of this process: `journal/`, `read-models.sqlite`, `snapshots.redb`, and `lock`, which keeps
+/// others out. The snapshots are derived: their file may be removed while nothing runs.
 ///
 /// ```
 /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,6 +22,7 @@ use std::{path::Path, sync::Arc};
 pub struct Embedded {
     log: Log,
     sqlite: SqliteReadModels,
+    snapshots: Snapshots,
 }
 
 /// Why a data directory cannot be opened. Nothing in it was changed.
@@ -33,6 +35,9 @@ pub enum EmbeddedError {
     /// The read models.
     #[error(transparent)]
     ReadModels(#[from] SqliteOpenError),
+    /// No thread for the snapshots.
+    #[error("no thread can be started for the snapshots: {0}")]
+    Snapshots(#[source] io::Error),
 }
 
 impl Embedded {
@@ -49,9 +54,12 @@ impl Embedded {
     ) -> Result<Self, EmbeddedError> {
         let directory = directory.as_ref();
         let lock = Arc::new(DirectoryLock::acquire(directory)?);
-        let log = Log::open_locked(&directory.join("journal"), lock, journal)?;
+        let log = Log::open_locked(&directory.join("journal"), lock.clone(), journal)?;
         let sqlite = SqliteReadModels::open(directory.join("read-models.sqlite"), read_models)?;
-        Ok(Self { log, sqlite })
+        let (file, settings) = (directory.join("snapshots.redb"), SnapshotSettings::default());
+        let snapshots = Snapshots::open_locked(&file, lock, settings);
+        let snapshots = snapshots.map_err(EmbeddedError::Snapshots)?;
+        Ok(Self { log, sqlite, snapshots })
     }
 
     /// The journal itself, for its figures and notes.
@@ -63,6 +71,11 @@ impl Embedded {
     pub fn sqlite(&self) -> &SqliteReadModels {
         &self.sqlite
     }
+
+    /// The snapshots of aggregates.
+    pub fn snapshots(&self) -> &Snapshots {
+        &self.snapshots
+    }
 }
 
 impl Store for Embedded {
@@ -72,5 +85,9 @@ impl Store for Embedded {
 
     fn read_models(&self) -> Option<SharedReadModelStore> {
         Some(Arc::new(self.sqlite.clone()))
+    }
+
+    fn snapshots(&self) -> Option<SharedSnapshotStore> {
+        Some(Arc::new(self.snapshots.clone()))
     }
 }

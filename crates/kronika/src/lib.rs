@@ -20,13 +20,14 @@ pub use embedded::{Embedded, EmbeddedError};
 pub use kronika_core::{
     About, Aggregate, AggregateId, Append, AppendBy, AppendError, AppendHeader, AppendId,
     AppendMore, Appended, BoxFuture, Capabilities, ClaimError, Codec, CodecError, Column,
-    ColumnValue, Command, Committed, Context, Decision, Direction, DynJournal, Effect, Epoch,
-    Event, EventFilter, EventId, EventKind, Folded, Followed, Follows, Handle, HistoryDiverged,
-    Incarnation, Journal, Key, Keyed, Kind, Lease, Loading, Mark, Metadata, Never, NewEvent, On,
-    Origin, Outcome, Ownership, PartitionId, PartitionPage, Position, Projection, ReadError,
-    ReadPartition, ReadStream, RecordedAppend, RecordedEvent, Rejection, RejectionKind, Row,
-    SLICES, Shape, SharedJournal, SharedReadModelStore, Slice, SliceRange, StreamCursor, StreamId,
-    StreamIdError, StreamPage, Timer, Timestamp, Token, TokenError, Value, Version, ensure,
+    ColumnValue, Command, Committed, Context, Decision, Direction, DynJournal, DynSnapshotStore,
+    Effect, Epoch, Event, EventFilter, EventId, EventKind, Folded, Followed, Follows, Handle,
+    HistoryDiverged, Incarnation, Journal, Key, Keyed, Kind, Lease, Loading, Mark, Metadata, Never,
+    NewEvent, On, Origin, Outcome, Ownership, PartitionId, PartitionPage, Position, Projection,
+    ReadError, ReadPartition, ReadStream, RecordedAppend, RecordedEvent, Rejection, RejectionKind,
+    Row, SLICES, Shape, SharedJournal, SharedReadModelStore, SharedSnapshotStore, Slice,
+    SliceRange, Snapshot, SnapshotError, SnapshotStore, StreamCursor, StreamId, StreamIdError,
+    StreamPage, Timer, Timestamp, Token, TokenError, Value, Version, ensure,
 };
 #[doc(hidden)]
 pub use kronika_core::{decode_variant, encode_variant};
@@ -35,7 +36,9 @@ pub use kronika_http::{
     HttpLimits, Problem, ProblemKind, Query, ServeLimits, Served, Service, ServiceError, serve,
 };
 #[cfg(feature = "embedded")]
-pub use kronika_log::{DirectoryLock, Log, LogStats, OpenError, Settings as LogSettings};
+pub use kronika_log::{
+    DirectoryLock, Log, LogStats, OpenError, Settings as LogSettings, SnapshotSettings, Snapshots,
+};
 pub use kronika_macros::{Command, Event, Key, Rejection, Row};
 pub use kronika_runtime::{
     Aggregates, Builder, CommandError, CommandInfo, CommandOptions, Commands, DynAggregates,

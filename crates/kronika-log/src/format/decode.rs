@@ -2,15 +2,16 @@
 
 use super::{
     Malformed, Seal, Taker,
-    encode::{APPEND, HAS_MORE, RECORD_HEAD_BYTES, WRITES},
+    encode::{APPEND, EVENT_HEAD_BYTES, HAS_MORE, RECORD_HEAD_BYTES, WRITES},
     fields::{Fields, of_append, of_event, skip_unknown},
 };
 use bytes::Bytes;
 use kronika_core::{
-    AppendHeader, AppendId, AppendMore, Codec, Epoch, EventId, Keyed, Metadata, PartitionId,
-    Position, RecordedAppend, RecordedEvent, StreamId, Timer, Timestamp, Version,
+    AppendHeader, AppendId, AppendMore, Codec, EVENTS_PER_APPEND_MAX, Epoch, EventId, Keyed,
+    Metadata, PartitionId, Position, RecordedAppend, RecordedEvent, StreamId, Timer, Timestamp,
+    Version,
 };
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, sync::Arc};
 
 /// Whether a record's check fits; it begins at an offset of the segment and was cut to its length.
 pub(crate) fn record_is_whole(record: &[u8], seal: Seal, offset: u64) -> bool {
@@ -57,6 +58,16 @@ impl<'a> RecordHead<'a> {
         let (expected, epoch) = (Version::new(taker.u64()?), Epoch::new(taker.u64()?));
         let (first, time) = (Position::new(taker.u64()?), Timestamp::new(taker.i64()?));
         let field_bytes = taker.u32()? as usize;
+        if usize::from(events) > EVENTS_PER_APPEND_MAX {
+            return Err(Malformed::Wrong("an append has more events than are possible"));
+        }
+        let possible = |number: u64| number.checked_add(u64::from(events) + 1).is_some();
+        if !possible(expected.get()) || !possible(first.get()) {
+            return Err(Malformed::Wrong("an append's version or position is not possible"));
+        }
+        if !has_more && field_bytes > 0 {
+            return Err(Malformed::Wrong("an append has fields without their flag"));
+        }
         Ok(Self {
             events,
             id,
@@ -75,6 +86,19 @@ impl<'a> RecordHead<'a> {
     /// The stream's version after it.
     pub(crate) fn end(&self) -> Version {
         self.expected.plus(u64::from(self.events))
+    }
+
+    /// Hands on the tags of its events, one after the other.
+    pub(crate) fn tags(&self, mut tag: impl FnMut(&'a str)) -> Result<(), Malformed> {
+        let mut rest = Taker(self.rest);
+        for _ in 0..self.events {
+            for field in EventView::take(&mut rest)?.fields {
+                if let (of_event::TAG, bytes) = field? {
+                    tag(text(bytes)?);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The id of its last event, if it has any.
@@ -120,7 +144,15 @@ pub(crate) fn decode_append(
     record: &Bytes,
     known: Option<&StreamId>,
 ) -> Result<RecordedAppend, Malformed> {
-    let head = RecordHead::of(record)?;
+    decode_append_of(&RecordHead::of(record)?, record, known)
+}
+
+/// The same, where the record's head was taken apart already.
+pub(crate) fn decode_append_of(
+    head: &RecordHead<'_>,
+    record: &Bytes,
+    known: Option<&StreamId>,
+) -> Result<RecordedAppend, Malformed> {
     let stream = match known {
         Some(known) if known.name() == head.stream => known.clone(),
         _ => StreamId::parse(head.stream)
@@ -134,15 +166,16 @@ pub(crate) fn decode_append(
         epoch: head.epoch,
         time: head.time,
         command: Cow::Owned(head.command.to_owned()),
-        more: decode_more(&head, record)?,
+        more: decode_more(head, record)?,
     });
-    let mut events: Vec<RecordedEvent> = Vec::with_capacity(usize::from(head.events));
+    let room = usize::from(head.events).min(head.rest.len() / EVENT_HEAD_BYTES);
+    let mut events: Vec<RecordedEvent> = Vec::with_capacity(room);
     let mut rest = Taker(head.rest);
     for index in 0..usize::from(head.events) {
         let view = EventView::take(&mut rest)?;
         let name = match events.last() {
             Some(last) if *last.name == *view.name => Arc::clone(&last.name),
-            _ => view.name.into(),
+            _ => shared(view.name),
         };
         let mut event = RecordedEvent {
             position: head.first.plus(index as u64),
@@ -164,6 +197,19 @@ pub(crate) fn decode_append(
         return Err(Malformed::Wrong("bytes stand behind the last event of an append"));
     }
     Ok(RecordedAppend { header, events })
+}
+
+/// Names recur: the last one that was decoded on this thread is shared.
+fn shared(name: &str) -> Arc<str> {
+    thread_local! {
+        static LAST: RefCell<Arc<str>> = RefCell::new("".into());
+    }
+    LAST.with_borrow_mut(|last| {
+        if **last != *name {
+            *last = name.into();
+        }
+        Arc::clone(last)
+    })
 }
 
 struct EventView<'a> {

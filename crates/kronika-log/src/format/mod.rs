@@ -2,28 +2,37 @@
 //!
 //! All numbers are little-endian. What is not known and not marked as skippable is refused, by its number.
 
+mod blocks;
 mod commit;
 mod control;
 mod decode;
 mod encode;
 mod fields;
+mod footer;
 mod head;
 mod segment;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use blocks::{DerivedWriter, Identity, Section, decode_header, encode_header, wrong};
 pub(crate) use commit::{
     COMMIT_HEADER_BYTES, CommitHeader, CommitKind, HeaderFault, is_padding, seal_body, zero_sectors,
 };
 pub(crate) use control::{Claim, decode_control, encode_claim};
-pub(crate) use decode::{RecordHead, decode_append, keyed_by, record_is_whole};
+pub(crate) use decode::{RecordHead, decode_append, decode_append_of, keyed_by, record_is_whole};
 pub(crate) use encode::{bytes_estimate, encode_append};
 pub(crate) use fields::Fields;
+pub(crate) use footer::{
+    AppendSummary, EPOCH_BYTES, FOOTER_HEADER_BYTES, FOOTER_MAGIC, FooterHeader, POSITION_BYTES,
+    SLICE_SET_BYTES, TAG_BYTES, TYPE_BYTES,
+};
 pub(crate) use head::{HEAD_BYTES, PublishedHead};
 pub(crate) use segment::{SEGMENT_HEADER_BYTES, SegmentFault, SegmentHeader};
 
 /// The newest format that this release reads and the one it writes.
 pub(crate) const FORMAT: u32 = 1;
+/// The format of footers and runs. They are derived: of another format they are made anew.
+pub(crate) const DERIVED_FORMAT: u32 = 1;
 /// Bytes of a sector: what a disk writes whole or not at all.
 pub(crate) const SECTOR_BYTES: usize = 512;
 /// Commits begin and end at multiples of this.
@@ -42,6 +51,15 @@ pub(crate) enum Malformed {
     Wrong(&'static str),
     /// They say something that this release does not know.
     Unknown(String),
+}
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Wrong(what) => f.write_str(what),
+            Self::Unknown(what) => write!(f, "{what} is not known to this release"),
+        }
+    }
 }
 
 /// What binds checks to one segment: made from its salt, its id and the incarnation.

@@ -34,6 +34,11 @@ impl SegmentHeader {
         Seal::new(self.salt, self.segment, self.incarnation.get())
     }
 
+    /// The check that its bytes end with.
+    pub(crate) fn check(&self) -> u32 {
+        u32::from_le_bytes(*self.encode().last_chunk().expect("a header has four bytes"))
+    }
+
     pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
@@ -77,7 +82,8 @@ impl SegmentHeader {
             bytes: u64_at(40),
             salt: u64_at(48),
         };
-        if header.bytes <= FIRST_COMMIT || header.bytes > 1 << 31 {
+        let possible = FIRST_COMMIT + 1..=1 << 31;
+        if !possible.contains(&header.bytes) || !header.bytes.is_multiple_of(FIRST_COMMIT) {
             return Err(SegmentFault::Wrong("the segment's length is not possible"));
         }
         Ok(header)

@@ -156,12 +156,14 @@ impl<A: Aggregate> Shard<A> {
         let number = resident.push(Pending { work, needs, flight: Some(Flight::Out(id)) });
         let bytes = append.events.iter().map(|event| event.body.len() + 128).sum::<usize>();
         resident.unweighed += bytes;
+        resident.progress.since += bytes;
         self.in_flight_appends += 1;
         self.in_flight_bytes += bytes;
         self.outgoing.bytes += bytes;
         self.outgoing.sent.push((slot, number));
         self.outgoing.appends.push(append);
         self.weigh(slot);
+        self.note_due(slot);
     }
 }
 

@@ -22,6 +22,7 @@ impl<A: Aggregate> Shard<A> {
         while self.resident_bytes + self.key_bytes > limit && attempts < 32 {
             attempts += 1;
             let Some(victim) = self.least_valuable() else { return };
+            self.take_leave(victim);
             self.vacate(victim);
             Counters::add(&self.common.counters.passivations, 1);
         }
@@ -49,6 +50,7 @@ impl<A: Aggregate> Shard<A> {
             let (instant, idle) = (self.instant, self.common.limits.idle);
             let over = |it: &Resident<A>| it.is_idle() && instant.duration_since(it.used) >= idle;
             if self.slots[self.sweep_at].as_deref().is_some_and(over) {
+                self.take_leave(self.sweep_at);
                 self.vacate(self.sweep_at);
                 Counters::add(&self.common.counters.passivations, 1);
             }

@@ -39,7 +39,7 @@ impl<A: Aggregate> Shard<A> {
         tokio::spawn(async move {
             let _permit = common.recoveries.acquire().await; // never closed
             let held = broken.epoch;
-            let recover = recover::<A>(&*common.journal, &common.ownership, &common.limits, broken);
+            let recover = recover::<A>(&common, broken);
             let recovery = AssertUnwindSafe(recover).catch_unwind().await;
             let recovery = recovery.unwrap_or_else(|panic| {
                 common.ownership.leave_in_doubt(held);

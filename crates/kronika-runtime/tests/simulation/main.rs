@@ -55,8 +55,40 @@ fn rivals() {
 }
 
 #[test]
+fn snapshots() {
+    check(&Setting { snapshots: true, ..Setting::default() });
+}
+
+/// Without this, the settings below might check nothing.
+#[test]
+fn snapshots_are_taken_used_and_ignored() {
+    let setting = Setting { snapshots: true, crashes: true, ..Setting::default() };
+    let counted = (0..50).map(|seed| run::counted(seed, &setting));
+    let sum = counted.fold([0; 3], |sum, it| {
+        [sum[0] + it.snapshots, sum[1] + it.snapshots_used, sum[2] + it.snapshots_ignored]
+    });
+    assert!(sum.iter().all(|count| *count > 50), "taken, used, ignored: {sum:?}");
+}
+
+#[test]
+fn snapshots_in_storms_with_small_bounds() {
+    check(&Setting { snapshots: true, storms: true, small: true, ..Setting::default() });
+}
+
+#[test]
+fn snapshots_over_crashes() {
+    check(&Setting { snapshots: true, storms: true, crashes: true, ..Setting::default() });
+}
+
+#[test]
+fn snapshots_beside_rivals() {
+    check(&Setting { snapshots: true, storms: true, rivals: true, ..Setting::default() });
+}
+
+#[test]
 fn a_seed_takes_the_same_way_again() {
     let setting = Setting { storms: true, small: true, crashes: true, ..Setting::default() };
+    let setting = Setting { snapshots: true, ..setting };
     for seed in 0..20 {
         let ways = [(); 2].map(|()| run::way(seed, &setting));
         assert_eq!(ways[0], ways[1], "seed {seed}");
@@ -93,4 +125,18 @@ fn an_epoch_that_is_not_checked_is_found() {
 #[test]
 fn a_rejection_told_too_early_is_found() {
     finds(Setting { storms: true, early_rejection: true, ..Setting::default() }, |_| true);
+}
+
+#[cfg(feature = "planted-faults")]
+#[test]
+fn a_snapshot_that_is_not_durable_is_found() {
+    let setting = Setting { snapshots: true, early_snapshot: true, ..Setting::default() };
+    finds(setting, |broken| matches!(broken, Broken::UntrueSnapshot(_)));
+}
+
+#[cfg(feature = "planted-faults")]
+#[test]
+fn a_snapshot_that_is_trusted_is_found() {
+    let setting = Setting { snapshots: true, trusted_snapshot: true, ..Setting::default() };
+    finds(setting, |broken| !matches!(broken, Broken::UntrueSnapshot(_)));
 }

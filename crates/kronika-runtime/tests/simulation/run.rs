@@ -2,10 +2,10 @@
 
 use crate::callers::{Caller, Door, clock};
 use kronika_core::{Event, NewEvent};
-use kronika_runtime::{Commands, Environment, Kronika, Limits, Standing};
+use kronika_runtime::{Commands, Environment, Kronika, Limits, Standing, Stats};
 use kronika_testkit::{
     Account, AccountEvent, Deposit, DepositInParts, Evidence, History, MemoryJournal,
-    MemorySettings, Operation, Plan, PlantedFault, Violations, Withdraw,
+    MemorySettings, MemorySnapshots, Operation, Plan, PlantedFault, Violations, Withdraw,
 };
 use std::{
     sync::{
@@ -27,6 +27,12 @@ pub struct Setting {
     pub crashes: bool,
     /// Another process claims the journal while the first goes on.
     pub rivals: bool,
+    /// Snapshots are taken by a random policy, and their store loses, mixes up and invents.
+    pub snapshots: bool,
+    /// The runtime saves snapshots before their version is durable.
+    pub early_snapshot: bool,
+    /// The runtime does not check of which history a snapshot is.
+    pub trusted_snapshot: bool,
     /// A breach of the journal's contract.
     pub planted: Option<PlantedFault>,
     /// The runtime tells rejections before what they saw is durable.
@@ -35,8 +41,13 @@ pub struct Setting {
 
 /// Runs a seed and checks what callers saw.
 pub fn simulate(seed: u64, setting: &Setting) -> Result<(), Violations> {
-    let (history, evidence) = run(seed, setting);
+    let (history, evidence, _) = run(seed, setting);
     history.check(&evidence)
+}
+
+/// What the last service of a run counted.
+pub fn counted(seed: u64, setting: &Setting) -> Stats {
+    run(seed, setting).2
 }
 
 /// The way that a seed takes, as text: everything that was sent and told, in order.
@@ -44,7 +55,7 @@ pub fn way(seed: u64, setting: &Setting) -> String {
     format!("{:#?}", run(seed, setting).0.invoked())
 }
 
-fn run(seed: u64, setting: &Setting) -> (History, Evidence) {
+fn run(seed: u64, setting: &Setting) -> (History, Evidence, Stats) {
     let runtime: Runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -53,7 +64,7 @@ fn run(seed: u64, setting: &Setting) -> (History, Evidence) {
     runtime.block_on(run_inside(seed, setting))
 }
 
-async fn run_inside(seed: u64, setting: &Setting) -> (History, Evidence) {
+async fn run_inside(seed: u64, setting: &Setting) -> (History, Evidence, Stats) {
     let mut random = fastrand::Rng::with_seed(seed);
     let plan = if setting.storms { Plan::stormy() } else { Plan::calm() };
     // An exclusive lease is a lock that no rival can take.
@@ -67,12 +78,14 @@ async fn run_inside(seed: u64, setting: &Setting) -> (History, Evidence) {
         journal.plant(planted);
     }
     let history = History::new(seed, journal.moments());
-    let limits = limits(setting, &mut random);
+    let mut limits = limits(setting, &mut random);
+    let snapshots = setting.snapshots.then(|| snapshots(&mut random, &mut limits));
     // Each process has its own randomness, and all have one clock.
     let (mut processes, clock) = (fastrand::Rng::with_seed(!seed), clock());
     let environment =
         |random: &mut fastrand::Rng| Environment::seeded(random.u64(..), clock.clone());
-    let mut service = start(&journal, &limits, setting, environment(&mut processes)).await;
+    let mut service =
+        start(&journal, &snapshots, &limits, setting, environment(&mut processes)).await;
     let door = Arc::new(Door::new(service.aggregates()));
     let mut callers = JoinSet::new();
     let accounts = random.usize(1..4);
@@ -107,7 +120,7 @@ async fn run_inside(seed: u64, setting: &Setting) -> (History, Evidence) {
             journal = journal.another_process();
             retired.push(service.clone());
         }
-        service = start(&journal, &limits, setting, environment(&mut processes)).await;
+        service = start(&journal, &snapshots, &limits, setting, environment(&mut processes)).await;
         door.change(service.aggregates());
     }
     journal.set_plan(Plan::calm());
@@ -120,7 +133,23 @@ async fn run_inside(seed: u64, setting: &Setting) -> (History, Evidence) {
     }
     service.stop().await;
     journal.settled().await;
-    (history, Evidence::of_memory(&journal))
+    let mut evidence = Evidence::of_memory(&journal);
+    evidence.snapshots = snapshots.map(|it| it.saved()).unwrap_or_default();
+    (history, evidence, service.aggregates::<Account>().stats())
+}
+
+/// A store of snapshots for all processes of a run, and how often they are taken.
+fn snapshots(random: &mut fastrand::Rng, limits: &mut Limits) -> MemorySnapshots {
+    limits.snapshot_every = Some([1, 1, 2, 3, 5, 9][random.usize(..6)]);
+    limits.snapshots = random.usize(1..4);
+    // A resident that goes comes back by way of its snapshot.
+    if random.bool() {
+        limits.resident_bytes = random.usize(1..3_000);
+        limits.idle = Duration::from_millis(random.u64(1..50));
+    }
+    let chance = if random.bool() { 0.0 } else { 0.3 };
+    let within = Duration::from_micros(random.u64(..30_000));
+    MemorySnapshots::faulty(random.u64(..), chance, within)
 }
 
 /// What a stranger writes is an operation of its own, which no caller misses.
@@ -156,6 +185,7 @@ fn limits(setting: &Setting, random: &mut fastrand::Rng) -> Limits {
 
 async fn start(
     journal: &MemoryJournal,
+    snapshots: &Option<MemorySnapshots>,
     limits: &Limits,
     setting: &Setting,
     environment: Environment,
@@ -165,13 +195,22 @@ async fn start(
     #[cfg(feature = "planted-faults")]
     {
         limits.early_rejection = setting.early_rejection;
+        limits.early_snapshot = setting.early_snapshot;
+        limits.trusted_snapshot = setting.trusted_snapshot;
     }
     #[cfg(not(feature = "planted-faults"))]
-    assert!(!setting.early_rejection, "only planted where the feature is on");
+    {
+        let Setting { early_rejection, early_snapshot, trusted_snapshot, .. } = setting;
+        let planted = *early_rejection || *early_snapshot || *trusted_snapshot;
+        assert!(!planted, "only planted where the feature is on");
+    }
     loop {
         let commands = Commands::<Account>::default().on::<Deposit>().on::<DepositInParts>();
-        let started = Kronika::builder()
-            .journal(Arc::new(journal.clone()))
+        let mut builder = Kronika::builder().journal(Arc::new(journal.clone()));
+        if let Some(snapshots) = snapshots {
+            builder = builder.snapshots(Arc::new(snapshots.clone()));
+        }
+        let started = builder
             .aggregate(commands.on::<Withdraw>())
             .limits(limits.clone())
             .environment(environment.clone())

@@ -35,6 +35,7 @@ pub(super) fn check(seed: u64, invoked: &[Invoked], evidence: &Evidence) -> Resu
             }));
         }
     }
+    violations.extend(super::snapshots::untrue(seed, evidence));
     if violations.is_empty() { Ok(()) } else { Err(Violations(violations)) }
 }
 

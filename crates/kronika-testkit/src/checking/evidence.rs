@@ -6,7 +6,7 @@ use crate::{
 };
 use kronika_core::{
     AppendId, DynJournal, PartitionId, Position, ReadError, ReadPartition, ReadStream,
-    RecordedAppend, RecordedEvent, StreamId,
+    RecordedAppend, RecordedEvent, Snapshot, StreamId,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,6 +19,8 @@ pub struct Evidence {
     pub partitions: Vec<Vec<RecordedEvent>>,
     /// When each append took effect, where that is known.
     pub recorded_at: HashMap<AppendId, Moment>,
+    /// Snapshots that were saved, all of them, where there are any.
+    pub snapshots: Vec<Snapshot>,
 }
 
 impl Evidence {

@@ -10,6 +10,7 @@ mod check;
 mod evidence;
 mod history;
 mod operation;
+mod snapshots;
 mod violation;
 
 pub use account::{Account, AccountEvent, Deposit, DepositInParts, Overdrawn, Read, Withdraw};

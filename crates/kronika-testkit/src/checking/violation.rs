@@ -93,6 +93,9 @@ pub enum Broken {
     /// Repeats under one key got other receipts.
     #[error("{0} was sent again under its key and got another receipt")]
     ReceiptsDiffer(Operation),
+    /// A snapshot is not what the events up to it come to.
+    #[error("a snapshot was saved at version {0} that the recorded events do not come to")]
+    UntrueSnapshot(Version),
     /// Its sender was never told anything.
     #[error("{0} was never answered")]
     Unanswered(Operation),

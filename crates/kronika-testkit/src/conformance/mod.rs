@@ -125,6 +125,7 @@ pub fn cases<M: MakeJournal>() -> Vec<Case<M>> {
         Case::new(partitions::pages_say_how_far_they_looked_even_if_nothing_passed),
         Case::new(partitions::nothing_is_beyond_the_head),
         Case::new(partitions::marks_are_those_of_the_events),
+        Case::new(partitions::a_time_tells_how_far_it_was),
         Case::new(partitions::tokens_are_checked_against_marks),
         Case::new(partitions::an_unknown_partition_is_named),
         Case::new(follow::waiting_ends_at_once_where_the_head_is_beyond),

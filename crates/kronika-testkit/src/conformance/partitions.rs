@@ -3,8 +3,9 @@
 use super::{MakeJournal, bed::*};
 use kronika_core::{
     Append, EventFilter, Journal, Mark, NewEvent, PartitionId, Position, ReadError, ReadPartition,
-    RecordedEvent, SliceRange, StreamId, Token,
+    RecordedEvent, SliceRange, StreamId, Timestamp, Token, Version,
 };
+use std::collections::BTreeSet;
 
 /// Events of three types over many slices, with none, one or two tags each.
 async fn filled<M: MakeJournal>(bed: &Bed<'_, M>) -> Vec<RecordedEvent> {
@@ -153,6 +154,30 @@ pub(super) async fn marks_are_those_of_the_events<M: MakeJournal>(make: &M) {
         let beyond = bed.journal.mark_at(partition, head.position.plus(1)).await;
         assert_eq!(beyond, Ok(None), "there is no event beyond the head");
     }
+}
+
+pub(super) async fn a_time_tells_how_far_it_was<M: MakeJournal>(make: &M) {
+    let bed = Bed::new(make).await;
+    let all = filled(&bed).await;
+    let times = all.iter().map(|event| event.time().get());
+    for time in times.flat_map(|time| [time - 1, time, time + 1]).map(Timestamp::new) {
+        for partition in bed.partitions() {
+            let early = |event: &&RecordedEvent| {
+                event.append.partition == partition && event.time() <= time
+            };
+            let none = Mark { partition, ..Mark::default() };
+            let wanted = all.iter().rfind(early).map_or(none, RecordedEvent::mark);
+            assert_eq!(bed.journal.at_time(partition, time).await, Ok(wanted), "{time:?}");
+        }
+        for stream in all.iter().map(RecordedEvent::stream).collect::<BTreeSet<_>>() {
+            let early = |event: &&RecordedEvent| event.stream() == stream && event.time() <= time;
+            let wanted = all.iter().filter(early).map(|event| event.version).max();
+            let found = bed.journal.version_at(stream, time).await;
+            assert_eq!(found, Ok(wanted.unwrap_or_default()), "{stream} {time:?}");
+        }
+    }
+    let early = bed.journal.version_at(&stream("unknown"), Timestamp::new(i64::MAX)).await;
+    assert_eq!(early, Ok(Version::ZERO));
 }
 
 pub(super) async fn tokens_are_checked_against_marks<M: MakeJournal>(make: &M) {

@@ -1,5 +1,5 @@
 //! Damage to what was synced: afterwards everything reads right, or a typed error names segment and offset. Nothing
-//! that was acknowledged is cut off without a word, and a refused opening changes nothing.
+//! that was acknowledged is cut off without a word, and a refused opening changes nothing of the log.
 
 use super::{PATH, life::Life, look::Allowed, model::Checked, reading::everything};
 use kronika_log::{Corruption, Log, OpenError, SimulatedDisk};
@@ -53,7 +53,8 @@ fn strike(life: &mut Life, disk: &SimulatedDisk, flips_only: bool) -> Checked {
         }
         Err(error) => return Err(format!("{}: opening: {error}", told())),
     };
-    if !before {
+    // A run that was merged is removed at the opening.
+    if !before && disk.files().contains(&path) {
         changed = disk.corrupt(&path, corruption);
     }
     life.tally.damage_lived_with += u64::from(changed);
@@ -79,7 +80,12 @@ fn random_corruption(life: &mut Life, bytes: u64, flips_only: bool) -> Corruptio
     }
 }
 
+/// What is the log itself; what is derived from sound segments may be made anew before the damage is found.
 fn contents(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
-    let files = disk.files().into_iter();
+    let derived = |path: &PathBuf| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        matches!(extension, Some("footer" | "run" | "making"))
+    };
+    let files = disk.files().into_iter().filter(|path| !derived(path));
     files.map(|path| (path.clone(), disk.contents(&path))).collect()
 }

@@ -38,6 +38,8 @@ pub fn settings(random: &mut fastrand::Rng) -> Settings {
         commit_bytes: kib(&[1, 2, 4, 16], random) as usize,
         queue_bytes: kib(&[2, 8, 64, 64, 64, 1024], random) as usize,
         recent_bytes: kib(&[0, 1, 4, 64], random) as usize,
+        index_bytes: kib(&[0, 1, 1024], random),
+        streams_remembered_max: [0, 64, 4096][random.usize(..3)],
         reader_threads: random.usize(1..3),
         clock,
         ..Settings::default()

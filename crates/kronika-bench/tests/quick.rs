@@ -1,0 +1,46 @@
+//! The built program, in its short form: every row comes, with a figure. What the figures are is not tested.
+
+use std::{collections::BTreeSet, process::Command};
+
+#[test]
+fn the_benchmark_of_the_log_runs_with_every_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kronika-bench"));
+    let output =
+        command.args(["log", "--quick", "--json"]).current_dir(&directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut seen = BTreeSet::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(row["figure"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(row["against"].is_null() || row["ratio"].as_f64().unwrap() > 0.0, "{row}");
+        seen.insert(row["bench"].as_str().unwrap().to_owned());
+    }
+    let expected = [
+        "append",
+        "flat",
+        "latency",
+        "latency-p50",
+        "latency-p99",
+        "read",
+        "read-passed",
+        "read-stream",
+        "read-stream-warm",
+        "recover",
+        "recover-warm",
+        "stall",
+    ];
+    assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0, "files are left behind");
+}
+
+#[test]
+fn wrong_use_is_told_with_its_own_code() {
+    let check = |arguments: &[&str]| {
+        let run = Command::new(env!("CARGO_BIN_EXE_kronika-bench")).args(arguments).output();
+        assert_eq!(run.unwrap().status.code(), Some(2), "{arguments:?}");
+    };
+    check(&["nothing"]);
+    check(&["log", "--rows", "nothing"]);
+    check(&["commands", "--callers", "0"]);
+}

@@ -1,0 +1,8 @@
+//! The binary as operators meet it: asked, piped, killed, and given what it should refuse.
+#![allow(clippy::unwrap_used)]
+
+mod beside;
+mod refusals;
+mod support;
+mod usage;
+mod work;

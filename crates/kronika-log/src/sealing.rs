@@ -1,0 +1,290 @@
+//! The sealing thread: gives every full segment its footer and its run, and merges runs, so that memory and opening
+//! do not grow with the log.
+//!
+//! It never touches a segment. When it fails the log goes on: more stays in memory, and it tries again.
+
+use crate::{
+    format::wrong,
+    index::{Run, RunSet, Target, merge_runs},
+    seal_segment::{FullSegment, SealFault, Sealed, seal_segment},
+    segments::run_path,
+    shared::Shared,
+};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Full segments that wait to be sealed, at most: then the writer waits, so that memory is bounded.
+const WAITING_MAX: usize = 8;
+/// Between two tries after a failure of the disk.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What waits to be sealed, as the writer and the sealing thread share it.
+#[derive(Debug, Default)]
+pub(crate) struct Sealing {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    full: VecDeque<FullSegment>,
+    /// Ranges of segments whose runs were found wrong.
+    doubted: Vec<(u32, u32)>,
+    /// Why the last try failed.
+    failure: Option<String>,
+    /// A segment is damaged: nothing behind it is sealed.
+    given_up: bool,
+    /// Nobody waits for a thread that is none.
+    #[cfg(feature = "simulation")]
+    never_waits: bool,
+    closed: bool,
+}
+
+impl Sealing {
+    /// With segments that are full already.
+    pub(crate) fn new(full: Vec<FullSegment>) -> Self {
+        let state = State { full: full.into(), ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever fills a segment goes on at once, however many wait: what seals is no thread.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn never_wait(&self) {
+        self.state().never_waits = true;
+    }
+
+    /// A segment is full. Waits where too many are, unless sealing fails.
+    pub(crate) fn full(&self, segment: FullSegment) {
+        let mut state = self.state();
+        state.full.push_back(segment);
+        self.changed.notify_all();
+        #[cfg(feature = "simulation")]
+        if state.never_waits {
+            return;
+        }
+        while state.full.len() > WAITING_MAX && state.failure.is_none() && !state.closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A run was found wrong: it is made anew.
+    pub(crate) fn doubt(&self, run: (u32, u32)) {
+        let mut state = self.state();
+        if !state.doubted.contains(&run) {
+            state.doubted.push(run);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Why the last try failed, if it did.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.state().failure.clone()
+    }
+
+    /// Ends the sealing thread.
+    pub(crate) fn close(&self) {
+        self.state().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    fn next_full(&self) -> Option<FullSegment> {
+        let state = self.state();
+        state.full.front().copied().filter(|_| !state.given_up)
+    }
+
+    fn sealed(&self) {
+        let mut state = self.state();
+        state.full.pop_front();
+        state.failure = None;
+        self.changed.notify_all();
+    }
+
+    fn failed(&self, failure: String, given_up: bool) {
+        let mut state = self.state();
+        state.failure = Some(failure);
+        state.given_up |= given_up;
+        self.changed.notify_all();
+    }
+}
+
+/// The sealing thread's own.
+#[derive(Debug)]
+pub(crate) struct Sealer {
+    shared: Arc<Shared>,
+    sealed: Sealed,
+}
+
+impl Sealer {
+    pub(crate) fn new(shared: Arc<Shared>, sealed: Sealed) -> Self {
+        Self { shared, sealed }
+    }
+
+    /// Seals and merges until the log is closed: the sealing thread.
+    pub(crate) fn run(mut self) {
+        let sealing = Arc::clone(&self.shared.sealing);
+        let _guard = FailOnPanic(Arc::clone(&sealing));
+        while !sealing.is_closed() {
+            match self.step() {
+                Ok(true) => {}
+                Ok(false) => {
+                    let idle = |state: &mut State| {
+                        let full = !state.full.is_empty() && !state.given_up;
+                        !state.closed && !full && state.doubted.is_empty()
+                    };
+                    let waited = sealing.changed.wait_while(sealing.state(), idle);
+                    drop(waited.unwrap_or_else(PoisonError::into_inner));
+                }
+                Err(()) => {
+                    let open = |state: &mut State| !state.closed;
+                    let waited = sealing.changed.wait_timeout_while(sealing.state(), RETRY, open);
+                    drop(waited.unwrap_or_else(PoisonError::into_inner));
+                }
+            }
+        }
+    }
+
+    /// Does one thing, if there is one to do.
+    pub(crate) fn step(&mut self) -> Result<bool, ()> {
+        let sealing = Arc::clone(&self.shared.sealing);
+        if let Some(full) = sealing.next_full() {
+            return self.seal(full).map(|()| true);
+        }
+        let doubted = sealing.state().doubted.first().copied();
+        let done = match doubted {
+            Some(run) => self.renew(run).map(|()| true),
+            None => self.merge(),
+        };
+        done.map_err(|error| sealing.failed(format!("runs cannot be written: {error}"), false))
+    }
+
+    fn seal(&mut self, full: FullSegment) -> Result<(), ()> {
+        let shared = Arc::clone(&self.shared);
+        let result = seal_segment(target(&shared), shared.index.hasher, full, &self.sealed);
+        let sealed =
+            result.and_then(|sealed| Ok((sealed, self.open((full.segment, full.segment))?)));
+        match sealed {
+            Ok((sealed, run)) => {
+                self.sealed = sealed;
+                let mut runs = RunSet::clone(&shared.index.runs());
+                assert_eq!(runs.covered() + 1, full.segment, "segments are sealed in order");
+                runs.runs.push(run);
+                shared.index.publish(runs);
+                shared.sealing.sealed();
+                Ok(())
+            }
+            Err(SealFault::Io(error)) => {
+                let segment = full.segment;
+                shared
+                    .sealing
+                    .failed(format!("segment {segment} cannot be sealed: {error}"), false);
+                Err(())
+            }
+            Err(SealFault::Damaged(damage)) => {
+                shared.sealing.failed(format!("the journal is damaged: {damage}"), true);
+                Err(())
+            }
+        }
+    }
+
+    fn open(&self, segments: (u32, u32)) -> io::Result<Arc<Run>> {
+        let shared = &self.shared;
+        let left = shared.settings.index_bytes.saturating_sub(shared.index.runs().memory_bytes());
+        Run::open(&*shared.disk, &shared.directory, segments, left).map(Arc::new)
+    }
+
+    /// Merges the newest runs of one size, if there are enough; segments that become full meanwhile go first.
+    fn merge(&mut self) -> io::Result<bool> {
+        let shared = Arc::clone(&self.shared);
+        let current = shared.index.runs();
+        let Some(runs) = current.to_merge() else { return Ok(false) };
+        let merged = merge_runs(target(&shared), runs, || {
+            while let Some(full) = shared.sealing.next_full() {
+                if shared.sealing.is_closed() || self.seal(full).is_err() {
+                    break;
+                }
+            }
+            !shared.sealing.is_closed()
+        })?;
+        if !merged {
+            return Ok(false);
+        }
+        let run = self.open((runs[0].first, runs[runs.len() - 1].last))?;
+        shared.index.publish(shared.index.runs().replaced(run));
+        for run in runs {
+            let _ = shared.disk.remove(&run_path(&shared.directory, run.first, run.last));
+        }
+        Ok(true)
+    }
+
+    /// Makes a run anew from its segments.
+    fn renew(&mut self, (first, last): (u32, u32)) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let mut before = match first.checked_sub(1).filter(|before| *before > 0) {
+            None => Sealed::new(),
+            Some(segment) => {
+                let footer = shared.segments.footer(segment)?;
+                Sealed { state: footer.state()?, hash: footer.header.hash }
+            }
+        };
+        let mut renewed = Vec::new();
+        for segment in first..=last {
+            let header = shared.segments.header(segment)?;
+            let info = shared.segments.info_now(segment).ok_or_else(|| wrong("no such segment"))?;
+            let (seal, check, end) = (info.seal, header.check(), info.end);
+            let full = FullSegment { segment, seal, check, end };
+            let sealed = seal_segment(target(&shared), shared.index.hasher, full, &before);
+            before = sealed.map_err(|fault| match fault {
+                SealFault::Io(error) => error,
+                SealFault::Damaged(damage) => wrong(&damage.to_string()),
+            })?;
+            renewed.push(self.open((segment, segment))?);
+        }
+        if first < last {
+            if !merge_runs(target(&shared), &renewed, || !shared.sealing.is_closed())? {
+                return Ok(());
+            }
+            for segment in first..=last {
+                let _ = shared.disk.remove(&run_path(&shared.directory, segment, segment));
+            }
+        }
+        let run = self.open((first, last))?;
+        shared.index.publish(shared.index.runs().replaced(run));
+        let mut state = shared.sealing.state();
+        state.doubted.retain(|doubted| *doubted != (first, last));
+        state.failure = None;
+        Ok(())
+    }
+}
+
+fn target(shared: &Shared) -> Target<'_> {
+    Target {
+        disk: &*shared.disk,
+        directory: &shared.directory,
+        incarnation: shared.incarnation,
+        salt: shared.index.hasher.salt(),
+        filter_bytes: shared.settings.index_bytes / 4,
+    }
+}
+
+/// Whoever waits for room is not left waiting when the sealing thread panicked.
+struct FailOnPanic(Arc<Sealing>);
+
+impl Drop for FailOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed("the sealing thread panicked".to_owned(), true);
+        }
+    }
+}
