@@ -87,15 +87,16 @@ pub(crate) fn recover(
         return Ok(None);
     }
     let prefix = SealedPrefix::open(disk, directory, &names, numbers, recovery, u64::MAX)?;
-    let runs = prefix.index.runs();
+    let covered = prefix.index.runs().covered();
     let mut scan = Scan::new(disk, directory, prefix, recovery);
-    for number in runs.covered() + 1..=numbers {
+    for number in covered + 1..=numbers {
         scan.segment(number)?;
         scan.seal_some()?;
     }
     let recovered = scan.finish(published)?;
     remove_unready(disk, directory, &names);
-    remove_unused(disk, directory, &names, &runs);
+    // Those made anew meanwhile bear the names of what was there before.
+    remove_unused(disk, directory, &names, &recovered.index.runs())?;
     disk.sync_directory(directory).map_err(failed)?;
     Ok(Some(recovered))
 }
@@ -119,8 +120,14 @@ fn remove_unready(disk: &dyn Disk, directory: &Path, names: &[String]) {
     }
 }
 
-/// Runs that were merged, and footers of segments that have to be sealed anew, only take up room.
-fn remove_unused(disk: &dyn Disk, directory: &Path, names: &[String], runs: &RunSet) {
+/// Runs that were merged only take up room; but what tells of a segment as it was once must be gone before more is
+/// written into it, or else the next opening believes it.
+fn remove_unused(
+    disk: &dyn Disk,
+    directory: &Path,
+    names: &[String],
+    runs: &RunSet,
+) -> Result<(), OpenError> {
     for name in names {
         let used = match (run_of(name), footer_of(name)) {
             (Some(run), _) => runs.runs.iter().any(|used| (used.first, used.last) == run),
@@ -128,9 +135,11 @@ fn remove_unused(disk: &dyn Disk, directory: &Path, names: &[String], runs: &Run
             (None, None) => true,
         };
         if !used {
-            let _ = disk.remove(&directory.join(name));
+            let path = directory.join(name);
+            disk.remove(&path).map_err(|error| OpenError::from_io(&path, error))?;
         }
     }
+    Ok(())
 }
 
 pub(crate) fn read_head(
@@ -230,31 +239,34 @@ impl<'a> Scan<'a> {
     /// Seals full segments while too many are not: what is derived may have been lost, and memory is bounded.
     fn seal_some(&mut self) -> Result<(), OpenError> {
         while self.seals && self.full().len() > FULL_MAX {
-            let full = self.full()[0];
-            let target = Target {
-                disk: self.disk,
-                directory: self.directory,
-                incarnation: self.incarnation,
-                salt: self.salt,
-                filter_bytes: self.recovery.index_bytes / 4,
-            };
-            let index = &self.replay.index;
-            match seal_segment(target, index.hasher, full, &self.sealed) {
-                Ok(sealed) => self.sealed = sealed,
+            match self.seal(self.full()[0]) {
+                Ok(()) => {}
                 Err(SealFault::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
                 Err(SealFault::Io(_)) => self.seals = false,
             }
-            let mut runs = RunSet::clone(&index.runs());
-            let left = self.recovery.index_bytes.saturating_sub(runs.memory_bytes());
-            let segments = (full.segment, full.segment);
-            match Run::open(self.disk, self.directory, segments, left) {
-                Ok(run) if self.seals => runs.runs.push(Arc::new(run)),
-                _ => break,
-            }
-            index.publish(runs);
-            self.opened.pop_front();
-            self.covered = full.segment;
         }
+        Ok(())
+    }
+
+    /// Seals the first full segment. Where that fails nothing has changed here.
+    fn seal(&mut self, full: FullSegment) -> Result<(), SealFault> {
+        let target = Target {
+            disk: self.disk,
+            directory: self.directory,
+            incarnation: self.incarnation,
+            salt: self.salt,
+            filter_bytes: self.recovery.index_bytes / 4,
+        };
+        let index = &self.replay.index;
+        let sealed = seal_segment(target, index.hasher, full, &self.sealed)?;
+        let mut runs = RunSet::clone(&index.runs());
+        let left = self.recovery.index_bytes.saturating_sub(runs.memory_bytes());
+        let run = Run::open(self.disk, self.directory, (full.segment, full.segment), left)?;
+        runs.runs.push(Arc::new(run));
+        index.publish(runs);
+        self.sealed = sealed;
+        self.opened.pop_front();
+        self.covered = full.segment;
         Ok(())
     }
 
