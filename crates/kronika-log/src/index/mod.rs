@@ -59,6 +59,10 @@ pub(crate) enum NotAdmitted {
     Failed(io::Error),
 }
 
+/// A stream's newest version has to be looked up in runs.
+#[derive(Debug)]
+struct NotInMemory;
+
 impl Index {
     pub(crate) fn new(hasher: Hasher, runs: RunSet, heads_max: usize) -> Self {
         Self {
@@ -93,16 +97,26 @@ impl Index {
         commits.drain(..held);
     }
 
-    /// Lets an append in if the stream's newest version is the expected one.
+    /// Lets an append in if the stream's newest version is the expected one. Only one thread lets appends in.
     pub(crate) fn admit(
         &self,
         stream: &StreamId,
         expected: Version,
         events: u64,
     ) -> Result<Admitted, NotAdmitted> {
-        let base = || self.newest_in_runs(stream);
-        let admitted = self.fresh.admit(stream, expected.get(), events, base);
-        admitted.map_err(NotAdmitted::Failed)?.map_err(NotAdmitted::Found)
+        let admit = |base: Option<u64>| {
+            self.fresh.admit(stream, expected.get(), events, || base.ok_or(NotInMemory))
+        };
+        let admitted = match admit(None) {
+            // Files are read without a lock that readers take too. What a stream that is not in memory has is in
+            // runs, and nobody else adds to it.
+            Err(NotInMemory) => {
+                let newest = self.newest_in_runs(stream).map_err(NotAdmitted::Failed)?;
+                admit(Some(newest)).expect("its newest version is known")
+            }
+            Ok(admitted) => admitted,
+        };
+        admitted.map_err(NotAdmitted::Found)
     }
 
     /// Lets an append in that was let in when it was written: a stream that is not in memory is believed to have
