@@ -7,7 +7,10 @@
 use crate::{
     disk::{Disk, DiskFile, OpenMode, read_full, write_full},
     error::{Damage, OpenError},
-    format::{COMMIT_BYTES_MAX, CommitHeader, FIRST_COMMIT, HEAD_BYTES, Malformed, PublishedHead},
+    format::{
+        COMMIT_BYTES_MAX, CommitHeader, FIRST_COMMIT, HEAD_BYTES, Malformed, PublishedHead,
+        UNIT_BYTES,
+    },
     index::{Index, Run, RunSet, Target},
     place::Place,
     prepare::ReadySegment,
@@ -366,8 +369,13 @@ impl<'a> Scan<'a> {
         // A torn commit may have lost its last sectors: so much has to be there to be judged.
         let end =
             if used == offset { offset + 64 } else { used.max(offset + COMMIT_BYTES_MAX as u64) };
-        let mut rest = vec![0; (end.min(bytes) - offset) as usize];
+        // No more is looked at than that; that there is something behind it is all that counts.
+        let most = offset + COMMIT_BYTES_MAX as u64 + UNIT_BYTES as u64;
+        let mut rest = vec![0; (end.min(bytes).min(most) - offset) as usize];
         read_full(file, &mut rest, offset).map_err(&failed)?;
+        if used > most {
+            *rest.last_mut().expect("it has more than a commit's bytes") = 1;
+        }
         Ok(rest)
     }
 

@@ -100,9 +100,15 @@ impl Index {
         expected: Version,
         events: u64,
     ) -> Result<Admitted, NotAdmitted> {
-        let base = || self.newest_in_runs(stream);
-        let admitted = self.fresh.admit(stream, expected.get(), events, base);
-        admitted.map_err(NotAdmitted::Failed)?.map_err(NotAdmitted::Found)
+        let admit = |base| self.fresh.admit(stream, expected.get(), events, base);
+        let admitted = match admit(None) {
+            Some(admitted) => admitted,
+            None => {
+                let newest = self.newest_in_runs(stream).map_err(NotAdmitted::Failed)?;
+                admit(Some(newest)).expect("a base is given")
+            }
+        };
+        admitted.map_err(NotAdmitted::Found)
     }
 
     /// Lets an append in that was let in when it was written: a stream that is not in memory is believed to have
@@ -113,9 +119,8 @@ impl Index {
         expected: Version,
         events: u64,
     ) -> Result<Admitted, Version> {
-        let base = || Ok::<_, std::convert::Infallible>(expected.get());
-        let Ok(admitted) = self.fresh.admit(stream, expected.get(), events, base);
-        admitted
+        let base = Some(expected.get());
+        self.fresh.admit(stream, expected.get(), events, base).expect("a base is given")
     }
 
     /// The newest version of a stream that is not in memory.
