@@ -92,13 +92,23 @@ pub(crate) struct Segments {
     list: RwLock<Vec<SegmentInfo>>,
     open: Mutex<VecDeque<(u32, Arc<dyn DiskFile>)>>,
     footers: Mutex<VecDeque<Arc<Footer>>>,
+    #[cfg(feature = "planted-faults")]
+    pub(crate) footers_unchecked: bool,
 }
 
 impl Segments {
     pub(crate) fn new(disk: Arc<dyn Disk>, directory: &Path, list: Vec<SegmentInfo>) -> Self {
         let directory = directory.to_owned();
         let (list, open, footers) = (RwLock::new(list), Mutex::default(), Mutex::default());
-        Self { disk, directory, list, open, footers }
+        Self {
+            disk,
+            directory,
+            list,
+            open,
+            footers,
+            #[cfg(feature = "planted-faults")]
+            footers_unchecked: false,
+        }
     }
 
     /// The segment's checks and end, given the durable end of the log.
@@ -166,7 +176,13 @@ impl Segments {
             open.push_back(Arc::clone(&found));
             return Ok(found);
         }
-        let footer = Arc::new(Footer::open(&*self.disk, &self.directory, segment)?);
+        #[cfg_attr(not(feature = "planted-faults"), allow(unused_mut))]
+        let mut footer = Footer::open(&*self.disk, &self.directory, segment)?;
+        #[cfg(feature = "planted-faults")]
+        {
+            footer.unchecked = self.footers_unchecked;
+        }
+        let footer = Arc::new(footer);
         open.push_back(Arc::clone(&footer));
         if open.len() > FOOTERS_OPEN_MAX {
             open.pop_front();
