@@ -237,7 +237,10 @@ impl Reader<'_> {
             return Err(corrupt(place, Malformed::Wrong("a record's length is not possible")));
         }
         let record = self.bytes(place, info, ahead, length)?;
-        if record.len() < length || !record_is_whole(&record, info.seal, place.offset()) {
+        let whole = record.len() == length && record_is_whole(&record, info.seal, place.offset());
+        #[cfg(feature = "planted-faults")]
+        let whole = whole || self.shared.settings.plants(crate::PlantedFault::RecordNotChecked);
+        if !whole {
             return Err(corrupt(place, Malformed::Wrong("the check of a record does not fit")));
         }
         Ok(record)
@@ -253,7 +256,14 @@ impl Reader<'_> {
         let file = self.shared.segments.file(place.segment());
         let file = file.map_err(|error| Fault::Read(read_failed(place, &error)))?;
         let (seal, end, ahead) = (info.seal, info.end, COMMIT_AHEAD);
-        let source = Source { file: &*file, seal, end, ahead };
+        let source = Source {
+            file: &*file,
+            seal,
+            end,
+            ahead,
+            #[cfg(feature = "planted-faults")]
+            unchecked: self.shared.settings.plants(crate::PlantedFault::BodyNotCheckedInReads),
+        };
         let commit = source.commit(window, place.offset()).map_err(|fault| fault.must_be(place));
         match commit {
             Ok((commit, _)) => Ok(commit),

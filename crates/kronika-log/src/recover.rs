@@ -4,6 +4,8 @@
 //! A commit is accepted only where it is expected, with the number, position and predecessor that are expected.
 //! Nothing is changed before everything was judged.
 
+#[cfg(feature = "planted-faults")]
+use crate::PlantedFault;
 use crate::{
     disk::{Disk, DiskFile, OpenMode, read_full, write_full},
     error::{Damage, OpenError},
@@ -60,6 +62,8 @@ pub(crate) struct Recovery {
     pub(crate) recent_bytes: usize,
     pub(crate) heads_max: usize,
     pub(crate) index_bytes: u64,
+    #[cfg(feature = "planted-faults")]
+    pub(crate) planted: Option<PlantedFault>,
 }
 
 impl Recovery {
@@ -68,6 +72,8 @@ impl Recovery {
             recent_bytes: settings.recent_bytes,
             heads_max: settings.streams_remembered_max,
             index_bytes: settings.index_bytes,
+            #[cfg(feature = "planted-faults")]
+            planted: settings.planted_fault,
         }
     }
 }
@@ -272,6 +278,8 @@ impl<'a> Scan<'a> {
         let mut offset = FIRST_COMMIT;
         loop {
             let verdict = self.judge(number, &*file, offset, bytes)?;
+            #[cfg(feature = "planted-faults")]
+            let verdict = self.cut_too_far(verdict, number, &*file, (offset, bytes))?;
             if verdict == Verdict::End {
                 break;
             }
@@ -311,6 +319,26 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    /// The last commit before what is torn is torn too.
+    #[cfg(feature = "planted-faults")]
+    fn cut_too_far(
+        &mut self,
+        verdict: Verdict,
+        number: u32,
+        file: &dyn DiskFile,
+        (offset, bytes): (u64, u64),
+    ) -> Result<Verdict, OpenError> {
+        let Verdict::Sound(header, _) = &verdict else { return Ok(verdict) };
+        if self.recovery.planted != Some(PlantedFault::CutTooFar) {
+            return Ok(verdict);
+        }
+        let length = header.bytes();
+        Ok(match self.judge(number, file, offset + length, bytes)? {
+            Verdict::Torn(behind) => Verdict::Torn(length + behind),
+            _ => verdict,
+        })
+    }
+
     fn end(&self, segment: u32) -> u64 {
         self.infos[segment as usize - 1].end
     }
@@ -330,10 +358,15 @@ impl<'a> Scan<'a> {
         };
         let mut window = std::mem::take(&mut self.window);
         let first = get(&mut window, crate::format::COMMIT_HEADER_BYTES)?;
-        if let Some(Ok((header, _))) =
+        if let Some(Ok((header, _check))) =
             first.first_chunk().map(|first| CommitHeader::decode(first, seal, offset))
         {
             let commit = get(&mut window, header.bytes() as usize)?;
+            #[cfg(feature = "planted-faults")]
+            if self.recovery.planted == Some(PlantedFault::BodyNotCheckedAtOpening) {
+                self.window = window;
+                return Ok(Verdict::Sound(header, _check));
+            }
             if let verdict @ Verdict::Sound(..) = judge(&commit, seal, offset) {
                 self.window = window;
                 return Ok(verdict);
@@ -421,6 +454,9 @@ impl<'a> Scan<'a> {
             let another = head.number == number && head.previous != previous;
             head.incarnation == self.incarnation.get() && (head.number > number || another)
         };
+        #[cfg(feature = "planted-faults")]
+        let published =
+            published.filter(|_| self.recovery.planted != Some(PlantedFault::HeadNotCompared));
         if published.as_ref().is_some_and(behind) {
             let what = "the log ends before what was published as durable";
             return Err(damaged(end.segment(), end.offset(), what));
@@ -439,6 +475,10 @@ impl<'a> Scan<'a> {
             }
         };
         let mut torn = self.torn;
+        #[cfg(feature = "planted-faults")]
+        if self.recovery.planted == Some(PlantedFault::TornLeft) {
+            torn = None;
+        }
         // Also where nothing is torn: zeros of an opening that was killed may not be durable yet.
         if let Some(ready) = &ready {
             let torn = if closed { torn.take() } else { None };
@@ -447,7 +487,11 @@ impl<'a> Scan<'a> {
         }
         let last = self.last.take().filter(|last| last.place.segment() == newest);
         // A sealed segment was durable long ago.
-        if newest > self.covered {
+        let is_to_sync = newest > self.covered;
+        #[cfg(feature = "planted-faults")]
+        let is_to_sync = is_to_sync
+            && (torn.is_some() || self.recovery.planted != Some(PlantedFault::EndNotSynced));
+        if is_to_sync {
             let failed = failed(self.directory, newest);
             heal(&*active.file, torn, last.as_ref()).map_err(failed)?;
         }

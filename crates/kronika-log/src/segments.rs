@@ -92,6 +92,8 @@ pub(crate) struct Segments {
     list: RwLock<Vec<SegmentInfo>>,
     open: LastUsed<Arc<dyn DiskFile>>,
     footers: LastUsed<Arc<Footer>>,
+    #[cfg(feature = "planted-faults")]
+    pub(crate) footers_unchecked: bool,
 }
 
 impl Segments {
@@ -99,7 +101,15 @@ impl Segments {
         let directory = directory.to_owned();
         let list = RwLock::new(list);
         let (open, footers) = (LastUsed::new(FILES_OPEN_MAX), LastUsed::new(FOOTERS_OPEN_MAX));
-        Self { disk, directory, list, open, footers }
+        Self {
+            disk,
+            directory,
+            list,
+            open,
+            footers,
+            #[cfg(feature = "planted-faults")]
+            footers_unchecked: false,
+        }
     }
 
     /// The segment's checks and end, given the durable end of the log.
@@ -158,7 +168,13 @@ impl Segments {
         if let Some(footer) = self.footers.get(segment) {
             return Ok(footer);
         }
-        let footer = Arc::new(Footer::open(&*self.disk, &self.directory, segment)?);
+        #[cfg_attr(not(feature = "planted-faults"), allow(unused_mut))]
+        let mut footer = Footer::open(&*self.disk, &self.directory, segment)?;
+        #[cfg(feature = "planted-faults")]
+        {
+            footer.unchecked = self.footers_unchecked;
+        }
+        let footer = Arc::new(footer);
         self.footers.put(segment, Arc::clone(&footer));
         Ok(footer)
     }

@@ -93,6 +93,12 @@ impl Index {
         commits.drain(..held);
     }
 
+    /// Drops from memory what no run holds yet.
+    #[cfg(feature = "planted-faults")]
+    pub(crate) fn retire_early(&self, segment: u32) {
+        self.fresh.retire(segment);
+    }
+
     /// Lets an append in if the stream's newest version is the expected one.
     pub(crate) fn admit(
         &self,
