@@ -8,14 +8,16 @@ use crate::{
     disk::{Disk, DiskFile, OpenMode, read_full, write_full},
     error::{Damage, OpenError},
     format::{COMMIT_BYTES_MAX, CommitHeader, FIRST_COMMIT, HEAD_BYTES, Malformed, PublishedHead},
-    index::{Index, Run, RunSet, Target},
+    index::{Index, Run, RunSet, Target, merge_runs},
     place::Place,
     prepare::ReadySegment,
     recent::{Recent, StoredCommit},
     replay::Replay,
     seal_segment::{FullSegment, SealFault, Sealed, seal_segment},
     sealed_prefix::{SealedPrefix, open_segment},
-    segments::{SegmentInfo, UNREADY_SUFFIX, footer_of, run_of, segment_of, segment_path},
+    segments::{
+        SegmentInfo, UNREADY_SUFFIX, footer_of, run_of, run_path, segment_of, segment_path,
+    },
     settings::Settings,
     state::LogState,
     tail::{Verdict, judge},
@@ -136,7 +138,12 @@ fn remove_unused(
         };
         if !used {
             let path = directory.join(name);
-            disk.remove(&path).map_err(|error| OpenError::from_io(&path, error))?;
+            match disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(OpenError::from_io(&path, error));
+                }
+                _ => {}
+            }
         }
     }
     Ok(())
@@ -187,8 +194,9 @@ struct Scan<'a> {
     sealed: Sealed,
     /// The last segment that is sealed.
     covered: u32,
-    /// Sealing failed: it is left to the sealing thread.
+    /// Sealing did not fail, nor did merging: or else it is left to the sealing thread.
     seals: bool,
+    merges: bool,
     /// The last segment with a commit, or the first one that is not sealed.
     active: u32,
     torn: Option<Torn>,
@@ -218,6 +226,7 @@ impl<'a> Scan<'a> {
             sealed,
             covered,
             seals: true,
+            merges: true,
             active: covered + 1,
             torn: None,
             last: None,
@@ -250,24 +259,48 @@ impl<'a> Scan<'a> {
 
     /// Seals the first full segment. Where that fails nothing has changed here.
     fn seal(&mut self, full: FullSegment) -> Result<(), SealFault> {
-        let target = Target {
+        let index = Arc::clone(&self.replay.index);
+        let sealed = seal_segment(self.target(), index.hasher, full, &self.sealed)?;
+        let mut runs = RunSet::clone(&index.runs());
+        let segments = (full.segment, full.segment);
+        runs.runs.push(Arc::new(self.open_run(&runs, segments)?));
+        index.publish(runs);
+        self.sealed = sealed;
+        self.opened.pop_front();
+        self.covered = full.segment;
+        self.merges = self.merges && self.merge().is_ok();
+        Ok(())
+    }
+
+    /// Merges runs while there are enough of one size: each is an open file.
+    fn merge(&self) -> io::Result<()> {
+        let index = &self.replay.index;
+        let mut runs = RunSet::clone(&index.runs());
+        while let Some(alike) = runs.to_merge().map(<[_]>::to_vec) {
+            assert!(merge_runs(self.target(), &alike, || true)?, "nothing stopped it");
+            let segments = (alike[0].first, alike[alike.len() - 1].last);
+            runs = runs.replaced(Arc::new(self.open_run(&runs, segments)?));
+            index.publish(runs.clone());
+            for run in alike {
+                let _ = self.disk.remove(&run_path(self.directory, run.first, run.last));
+            }
+        }
+        Ok(())
+    }
+
+    fn open_run(&self, runs: &RunSet, segments: (u32, u32)) -> io::Result<Run> {
+        let room = runs.room(self.recovery.index_bytes, segments);
+        Run::open(self.disk, self.directory, segments, room)
+    }
+
+    fn target(&self) -> Target<'a> {
+        Target {
             disk: self.disk,
             directory: self.directory,
             incarnation: self.incarnation,
             salt: self.salt,
             filter_bytes: self.recovery.index_bytes / 4,
-        };
-        let index = &self.replay.index;
-        let sealed = seal_segment(target, index.hasher, full, &self.sealed)?;
-        let mut runs = RunSet::clone(&index.runs());
-        let left = self.recovery.index_bytes.saturating_sub(runs.memory_bytes());
-        let run = Run::open(self.disk, self.directory, (full.segment, full.segment), left)?;
-        runs.runs.push(Arc::new(run));
-        index.publish(runs);
-        self.sealed = sealed;
-        self.opened.pop_front();
-        self.covered = full.segment;
-        Ok(())
+        }
     }
 
     fn segment(&mut self, number: u32) -> Result<(), OpenError> {
