@@ -37,6 +37,8 @@ mod replay;
 mod seal_segment;
 mod sealed_prefix;
 mod sealing;
+#[cfg(test)]
+mod sealing_tests;
 mod segments;
 mod settings;
 mod shared;

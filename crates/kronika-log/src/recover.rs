@@ -13,14 +13,16 @@ use crate::{
         COMMIT_BYTES_MAX, CommitHeader, FIRST_COMMIT, HEAD_BYTES, Malformed, PublishedHead,
         UNIT_BYTES,
     },
-    index::{Index, Run, RunSet, Target},
+    index::{Index, Run, RunSet, Target, merge_runs},
     place::Place,
     prepare::ReadySegment,
     recent::{Recent, StoredCommit},
     replay::Replay,
     seal_segment::{FullSegment, SealFault, Sealed, seal_segment},
     sealed_prefix::{SealedPrefix, open_segment},
-    segments::{SegmentInfo, UNREADY_SUFFIX, footer_of, run_of, segment_of, segment_path},
+    segments::{
+        SegmentInfo, UNREADY_SUFFIX, footer_of, run_of, run_path, segment_of, segment_path,
+    },
     settings::Settings,
     state::LogState,
     tail::{Verdict, judge},
@@ -96,15 +98,16 @@ pub(crate) fn recover(
         return Ok(None);
     }
     let prefix = SealedPrefix::open(disk, directory, &names, numbers, recovery, u64::MAX)?;
-    let runs = prefix.index.runs();
+    let covered = prefix.index.runs().covered();
     let mut scan = Scan::new(disk, directory, prefix, recovery);
-    for number in runs.covered() + 1..=numbers {
+    for number in covered + 1..=numbers {
         scan.segment(number)?;
         scan.seal_some()?;
     }
     let recovered = scan.finish(published)?;
     remove_unready(disk, directory, &names);
-    remove_unused(disk, directory, &names, &runs);
+    // Those made anew meanwhile bear the names of what was there before.
+    remove_unused(disk, directory, &names, &recovered.index.runs())?;
     disk.sync_directory(directory).map_err(failed)?;
     Ok(Some(recovered))
 }
@@ -128,8 +131,14 @@ fn remove_unready(disk: &dyn Disk, directory: &Path, names: &[String]) {
     }
 }
 
-/// Runs that were merged, and footers of segments that have to be sealed anew, only take up room.
-fn remove_unused(disk: &dyn Disk, directory: &Path, names: &[String], runs: &RunSet) {
+/// Runs that were merged only take up room; but what tells of a segment as it was once must be gone before more is
+/// written into it, or else the next opening believes it.
+fn remove_unused(
+    disk: &dyn Disk,
+    directory: &Path,
+    names: &[String],
+    runs: &RunSet,
+) -> Result<(), OpenError> {
     for name in names {
         let used = match (run_of(name), footer_of(name)) {
             (Some(run), _) => runs.runs.iter().any(|used| (used.first, used.last) == run),
@@ -137,9 +146,16 @@ fn remove_unused(disk: &dyn Disk, directory: &Path, names: &[String], runs: &Run
             (None, None) => true,
         };
         if !used {
-            let _ = disk.remove(&directory.join(name));
+            let path = directory.join(name);
+            match disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(OpenError::from_io(&path, error));
+                }
+                _ => {}
+            }
         }
     }
+    Ok(())
 }
 
 pub(crate) fn read_head(
@@ -187,8 +203,9 @@ struct Scan<'a> {
     sealed: Sealed,
     /// The last segment that is sealed.
     covered: u32,
-    /// Sealing failed: it is left to the sealing thread.
+    /// Sealing did not fail, nor did merging: or else it is left to the sealing thread.
     seals: bool,
+    merges: bool,
     /// The last segment with a commit, or the first one that is not sealed.
     active: u32,
     torn: Option<Torn>,
@@ -218,6 +235,7 @@ impl<'a> Scan<'a> {
             sealed,
             covered,
             seals: true,
+            merges: true,
             active: covered + 1,
             torn: None,
             last: None,
@@ -239,32 +257,59 @@ impl<'a> Scan<'a> {
     /// Seals full segments while too many are not: what is derived may have been lost, and memory is bounded.
     fn seal_some(&mut self) -> Result<(), OpenError> {
         while self.seals && self.full().len() > FULL_MAX {
-            let full = self.full()[0];
-            let target = Target {
-                disk: self.disk,
-                directory: self.directory,
-                incarnation: self.incarnation,
-                salt: self.salt,
-                filter_bytes: self.recovery.index_bytes / 4,
-            };
-            let index = &self.replay.index;
-            match seal_segment(target, index.hasher, full, &self.sealed) {
-                Ok(sealed) => self.sealed = sealed,
+            match self.seal(self.full()[0]) {
+                Ok(()) => {}
                 Err(SealFault::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
                 Err(SealFault::Io(_)) => self.seals = false,
             }
-            let mut runs = RunSet::clone(&index.runs());
-            let left = self.recovery.index_bytes.saturating_sub(runs.memory_bytes());
-            let segments = (full.segment, full.segment);
-            match Run::open(self.disk, self.directory, segments, left) {
-                Ok(run) if self.seals => runs.runs.push(Arc::new(run)),
-                _ => break,
-            }
-            index.publish(runs);
-            self.opened.pop_front();
-            self.covered = full.segment;
         }
         Ok(())
+    }
+
+    /// Seals the first full segment. Where that fails nothing has changed here.
+    fn seal(&mut self, full: FullSegment) -> Result<(), SealFault> {
+        let index = Arc::clone(&self.replay.index);
+        let sealed = seal_segment(self.target(), index.hasher, full, &self.sealed)?;
+        let mut runs = RunSet::clone(&index.runs());
+        let segments = (full.segment, full.segment);
+        runs.runs.push(Arc::new(self.open_run(&runs, segments)?));
+        index.publish(runs);
+        self.sealed = sealed;
+        self.opened.pop_front();
+        self.covered = full.segment;
+        self.merges = self.merges && self.merge().is_ok();
+        Ok(())
+    }
+
+    /// Merges runs while there are enough of one size: each is an open file.
+    fn merge(&self) -> io::Result<()> {
+        let index = &self.replay.index;
+        let mut runs = RunSet::clone(&index.runs());
+        while let Some(alike) = runs.to_merge().map(<[_]>::to_vec) {
+            assert!(merge_runs(self.target(), &alike, || true)?, "nothing stopped it");
+            let segments = (alike[0].first, alike[alike.len() - 1].last);
+            runs = runs.replaced(Arc::new(self.open_run(&runs, segments)?));
+            index.publish(runs.clone());
+            for run in alike {
+                let _ = self.disk.remove(&run_path(self.directory, run.first, run.last));
+            }
+        }
+        Ok(())
+    }
+
+    fn open_run(&self, runs: &RunSet, segments: (u32, u32)) -> io::Result<Run> {
+        let room = runs.room(self.recovery.index_bytes, segments);
+        Run::open(self.disk, self.directory, segments, room)
+    }
+
+    fn target(&self) -> Target<'a> {
+        Target {
+            disk: self.disk,
+            directory: self.directory,
+            incarnation: self.incarnation,
+            salt: self.salt,
+            filter_bytes: self.recovery.index_bytes / 4,
+        }
     }
 
     fn segment(&mut self, number: u32) -> Result<(), OpenError> {

@@ -140,3 +140,49 @@ fn runs_that_are_merged_leave_three_of_a_size_at_most() {
     }
     assert_eq!(set.runs.iter().map(|run| run.segments()).collect::<Vec<_>>(), [64, 4, 1, 1]);
 }
+
+#[test]
+fn many_runs_of_one_size_are_merged_eight_at_a_time() {
+    let disk = SimulatedDisk::new(7);
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut model = Model::new();
+    let mut set = RunSet::default();
+    set.runs.extend((1..=75).map(|at| run_of(&disk, at, &mut random, &[1, 2, 3], &mut model)));
+    while let Some(runs) = set.to_merge() {
+        let runs = runs.to_vec();
+        assert_eq!(runs.len(), 8, "each is read ahead");
+        assert!(merge_runs(target(&disk), &runs, || true).unwrap());
+        set = set.replaced(open(&disk, (runs[0].first, runs[7].last)).unwrap());
+        assert_eq!(set.covered(), 75);
+    }
+    let sizes = set.runs.iter().map(|run| run.segments()).collect::<Vec<_>>();
+    assert_eq!(sizes, [64, 8, 1, 1, 1]);
+}
+
+#[test]
+fn a_merge_is_asked_to_stop_in_each_of_its_passes() {
+    let disk = SimulatedDisk::new(8);
+    let mut random = fastrand::Rng::with_seed(8);
+    let streams = (0..5000).map(|_| random.u128(..)).collect::<Vec<_>>();
+    let mut model = Model::new();
+    let runs = (1..=40).map(|at| run_of(&disk, at, &mut random, &streams, &mut model));
+    let runs = runs.collect::<Vec<_>>();
+    let records = runs.iter().map(|run| run.layout.entries.records + run.layout.keys.records);
+    let records = records.sum::<u64>();
+    assert!(records > 4 * 8192, "{records}");
+    let mut asked = 0;
+    let mut until = |last| {
+        asked = 0;
+        let merged = merge_runs(target(&disk), &runs, || {
+            asked += 1;
+            asked < last
+        });
+        (merged.unwrap(), asked)
+    };
+    // Once when they are merged and once when their filter is made.
+    let all = 2 * records / 8192;
+    assert_eq!(until(u64::MAX), (true, all));
+    for last in 1..=all {
+        assert_eq!(until(last), (false, last));
+    }
+}
