@@ -5,7 +5,7 @@ use crate::{disk::Disk, segments::run_of};
 use std::{path::Path, sync::Arc};
 
 /// So many runs of one size are merged into one.
-const FAN_IN: usize = 4;
+const FAN_IN: usize = 8;
 
 /// Runs that cover the segments from the first to the last one that has a run.
 #[derive(Debug, Clone, Default)]

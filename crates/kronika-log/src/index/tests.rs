@@ -123,7 +123,7 @@ fn nothing_wrong_is_given_from_a_run_with_a_flipped_bit() {
 }
 
 #[test]
-fn runs_that_are_merged_leave_three_of_a_size_at_most() {
+fn runs_that_are_merged_leave_seven_of_a_size_at_most() {
     let disk = SimulatedDisk::new(6);
     disk.create_directory(Path::new(DIRECTORY)).unwrap();
     let mut random = fastrand::Rng::with_seed(6);
@@ -138,7 +138,10 @@ fn runs_that_are_merged_leave_three_of_a_size_at_most() {
         }
         assert_eq!(set.covered(), segment);
     }
-    assert_eq!(set.runs.iter().map(|run| run.segments()).collect::<Vec<_>>(), [64, 4, 1, 1]);
+    assert_eq!(
+        set.runs.iter().map(|run| run.segments()).collect::<Vec<_>>(),
+        [64, 1, 1, 1, 1, 1, 1]
+    );
 }
 
 #[test]
