@@ -6,8 +6,8 @@
 
 use crate::{
     append::Mark,
+    dyn_journal::BoxFuture,
     ids::{PartitionId, Position, Version},
-    journal::BoxFuture,
     read_model::{
         Checkpoint, CommitError, Generation, OpenReadModelError, ProjectionName, StoreFault,
         Takeover,

@@ -10,6 +10,7 @@ mod chains;
 mod codec;
 mod command;
 mod decision;
+mod dyn_journal;
 mod event;
 mod ids;
 mod journal;
@@ -31,15 +32,15 @@ pub use chains::Chains;
 pub use codec::{CodecError, decode_json, decode_variant, encode_json, encode_variant};
 pub use command::{Command, Never, Rejection, RejectionKind, Shape, canonical_json, ensure};
 pub use decision::{Context, Decision, Effect, Timer};
+pub use dyn_journal::{BoxFuture, DynJournal, SharedJournal};
 pub use event::{Event, EventKind};
 pub use ids::{
     AppendId, Epoch, EventId, Incarnation, Loading, PartitionId, Position, SLICES, Slice,
     SliceRange, Timestamp, Version,
 };
 pub use journal::{
-    AppendBy, BoxFuture, Capabilities, ClaimError, Direction, DynJournal, EventFilter, Journal,
-    Lease, Ownership, PartitionPage, ReadError, ReadPartition, ReadStream, SharedJournal,
-    StreamCursor, StreamPage,
+    AppendBy, Capabilities, ClaimError, Direction, EventFilter, Journal, Lease, Ownership,
+    PartitionPage, ReadError, ReadPartition, ReadStream, StreamCursor, StreamPage,
 };
 pub use projection::{
     About, Column, ColumnValue, Folded, Followed, Follows, Key, Kind, On, Projection, Row, Value,

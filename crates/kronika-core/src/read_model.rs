@@ -6,8 +6,8 @@
 
 use crate::{
     append::Mark,
+    dyn_journal::BoxFuture,
     ids::{Epoch, Incarnation, PartitionId, SliceRange, Timestamp},
-    journal::BoxFuture,
     projection::{Column, Value},
     token::Token,
 };

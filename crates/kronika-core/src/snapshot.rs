@@ -5,8 +5,8 @@
 
 use crate::{
     append::{Codec, Mark},
+    dyn_journal::BoxFuture,
     ids::{Incarnation, Version},
-    journal::BoxFuture,
     stream::StreamId,
 };
 use bytes::Bytes;

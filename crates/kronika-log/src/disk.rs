@@ -56,6 +56,8 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn sync_data(&self) -> io::Result<()>;
     /// Bytes in the file.
     fn length(&self) -> io::Result<u64>;
+    /// Says that these bytes will be read soon, so that several reads may be under way at once. Only a hint.
+    fn will_read(&self, _offset: u64, _bytes: u64) {}
 }
 
 /// Reads until the buffer is full or the file ends; gives the number of bytes.

@@ -68,16 +68,27 @@ impl Following {
         while self.replay.state.number < head.number {
             self.commit(&head)?;
         }
+        #[cfg(feature = "planted-faults")]
+        if self.shared.settings.plants(crate::PlantedFault::BeyondTheHead) {
+            let end = Place::new(head.end.segment(), self.segment.bytes);
+            while self.commit(&PublishedHead { end, ..head }).is_ok() {}
+            return Ok(self.follows());
+        }
         if self.replay.state.previous != head.previous {
             return Err(diverged("the published head is that of another commit"));
         }
+        Ok(self.follows())
+    }
+
+    /// Shows readers what was read.
+    fn follows(&self) -> bool {
         let state = &self.replay.state;
         let mut epochs = self.shared.epochs.write().unwrap_or_else(PoisonError::into_inner);
         epochs.copy_from_slice(&state.epochs);
         drop(epochs);
         let durable = Durable { end: self.place, mark: state.mark, failed: None };
         self.shared.durable.send_replace(durable);
-        Ok(true)
+        true
     }
 
     /// Reads the next commit, which is durable.
@@ -90,7 +101,14 @@ impl Following {
         let read = if offset + COMMIT_HEADER_BYTES as u64 > end {
             Err(CommitFault::Missing)
         } else {
-            let source = Source { file: &**file, seal: *seal, end, ahead: READ_AHEAD };
+            let source = Source {
+                file: &**file,
+                seal: *seal,
+                end,
+                ahead: READ_AHEAD,
+                #[cfg(feature = "planted-faults")]
+                unchecked: false,
+            };
             source.commit(&mut self.window, offset)
         };
         match read {

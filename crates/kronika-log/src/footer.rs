@@ -21,6 +21,8 @@ pub(crate) struct Footer {
     pub(crate) header: FooterHeader,
     file: Arc<dyn DiskFile>,
     seed: u32,
+    #[cfg(feature = "planted-faults")]
+    pub(crate) unchecked: bool,
 }
 
 impl Footer {
@@ -37,7 +39,15 @@ impl Footer {
             return Err(wrong("the file is another footer, or not all of it"));
         }
         let (incarnation, seed) = (identity.incarnation, identity.seed());
-        Ok(Self { segment, incarnation, header, file, seed })
+        Ok(Self {
+            segment,
+            incarnation,
+            header,
+            file,
+            seed,
+            #[cfg(feature = "planted-faults")]
+            unchecked: false,
+        })
     }
 
     fn all(&self, section: Section) -> io::Result<Vec<u8>> {
@@ -45,7 +55,20 @@ impl Footer {
     }
 
     pub(crate) fn blocks(&self, section: Section, first: u64, count: u64) -> io::Result<Vec<u8>> {
+        #[cfg(feature = "planted-faults")]
+        if self.unchecked {
+            return section.unchecked_blocks(&*self.file, first, count);
+        }
         section.some_blocks(&*self.file, self.seed, first, count)
+    }
+
+    /// Reads every block.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn read_all(&self) -> io::Result<()> {
+        let FooterHeader { commits_by_position, appends_in_order, tags, types, epochs, .. } =
+            self.header;
+        let sections = [commits_by_position, appends_in_order, tags, types, epochs];
+        sections.into_iter().try_for_each(|section| self.all(section).map(drop))
     }
 
     /// Where the log stood at the end of the segment.

@@ -79,3 +79,6 @@ pub use tools::{
     ScannedCommit, Scanner, ToolError, TypeStats, VerifyReport, backup, export, import, restore,
     stats, verify, write_lines,
 };
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub use tools::{verify_derived_file, verify_segment};

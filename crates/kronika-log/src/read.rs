@@ -23,6 +23,8 @@ use std::{io, ops::Range};
 
 /// Bytes read at once for a single record.
 pub(crate) const RECORD_AHEAD: usize = 4 << 10;
+/// Records of a page that the disk is told of at once.
+const RECORDS_AHEAD_MAX: usize = 128;
 /// Bytes read at once when commits are followed.
 const COMMIT_AHEAD: usize = 512 << 10;
 /// Appends in one page of a stream, whatever was asked for.
@@ -51,6 +53,7 @@ impl Reader<'_> {
     pub(crate) fn stream(&mut self, read: &ReadStream) -> Result<StreamPage, Fault> {
         let limit = read.limit_appends.clamp(1, PAGE_APPENDS_MAX);
         let chosen = self.view(&read.stream, |view| Chosen::of(view, read, limit))?;
+        self.will_read(&chosen);
         let newest = Version::new(chosen.newest);
         let mut page = StreamPage { appends: Vec::new(), newest, next: None };
         let mut bytes = 0;
@@ -74,6 +77,21 @@ impl Reader<'_> {
             _ => None,
         };
         Ok(page)
+    }
+
+    /// Where the disk is slow, tells it of the records of a page before any of them is waited for.
+    fn will_read(&self, chosen: &Chosen) {
+        if self.window.as_ref().is_none_or(|window| !window.is_slow) {
+            return;
+        }
+        for index in chosen.range.clone().take(RECORDS_AHEAD_MAX) {
+            let place = chosen.entry(index).place;
+            if self.shared.recent.at(place).is_none()
+                && let Ok(file) = self.shared.segments.file(place.segment())
+            {
+                file.will_read(place.offset(), RECORD_AHEAD as u64);
+            }
+        }
     }
 
     /// The cursor that begins with the append of this index. An append stands where the one before it ended.
@@ -116,7 +134,8 @@ impl Reader<'_> {
         mut look: impl FnMut(&mut StreamView<'_>) -> io::Result<T>,
     ) -> Result<T, Fault> {
         loop {
-            let view = StreamView::new(&self.shared.index, stream, self.window.is_some());
+            let slow = self.window.as_ref().is_some_and(|window| window.is_slow);
+            let view = StreamView::new(&self.shared.index, stream, self.window.is_some(), slow);
             let Some(mut view) = view.map_err(|error| self.index_failed(&error))? else {
                 return Err(Fault::NotInMemory);
             };
@@ -218,7 +237,10 @@ impl Reader<'_> {
             return Err(corrupt(place, Malformed::Wrong("a record's length is not possible")));
         }
         let record = self.bytes(place, info, ahead, length)?;
-        if record.len() < length || !record_is_whole(&record, info.seal, place.offset()) {
+        let whole = record.len() == length && record_is_whole(&record, info.seal, place.offset());
+        #[cfg(feature = "planted-faults")]
+        let whole = whole || self.shared.settings.plants(crate::PlantedFault::RecordNotChecked);
+        if !whole {
             return Err(corrupt(place, Malformed::Wrong("the check of a record does not fit")));
         }
         Ok(record)
@@ -234,7 +256,14 @@ impl Reader<'_> {
         let file = self.shared.segments.file(place.segment());
         let file = file.map_err(|error| Fault::Read(read_failed(place, &error)))?;
         let (seal, end, ahead) = (info.seal, info.end, COMMIT_AHEAD);
-        let source = Source { file: &*file, seal, end, ahead };
+        let source = Source {
+            file: &*file,
+            seal,
+            end,
+            ahead,
+            #[cfg(feature = "planted-faults")]
+            unchecked: self.shared.settings.plants(crate::PlantedFault::BodyNotCheckedInReads),
+        };
         let commit = source.commit(window, place.offset()).map_err(|fault| fault.must_be(place));
         match commit {
             Ok((commit, _)) => Ok(commit),

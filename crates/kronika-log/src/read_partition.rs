@@ -2,7 +2,7 @@
 
 use crate::{
     by_footer::Ended,
-    format::{CommitKind, RecordHead, decode_append},
+    format::{CommitKind, RecordHead, decode_append_of},
     place::Place,
     read::{Fault, Reader, corrupt},
     recent::StoredCommit,
@@ -10,16 +10,22 @@ use crate::{
 };
 use bytes::Bytes;
 use kronika_core::{
-    EventFilter, Mark, PartitionPage, Position, ReadPartition, RecordedAppend, Slice,
+    EventFilter, EventId, Mark, PartitionId, PartitionPage, Position, ReadPartition,
+    RecordedAppend, Slice, SliceRange,
 };
 
 /// Bytes of log that one page looks at, however little passes its filter.
 pub(crate) const PAGE_SCANNED_BYTES_MAX: u64 = 16 << 20;
 
+/// Events that room is made for when a page begins.
+const EVENTS_EXPECTED: usize = 1024;
+
 /// What was looked at last.
 pub(crate) enum Scanned {
     Nothing,
     Event(Mark),
+    /// An event whose mark is computed only if the page ends here.
+    Read(PartitionId, Position, EventId),
     /// An append that did not pass: its mark is computed only if the page ends here.
     Append(Place, Bytes),
     /// The same, of which only the place is known.
@@ -107,6 +113,7 @@ impl Reader<'_> {
         page.scanned = match scanned {
             Scanned::Nothing => return Ok(page),
             Scanned::Event(mark) => mark,
+            Scanned::Read(partition, position, id) => Mark::at(partition, position, id),
             Scanned::Append(place, record) => mark(place, &record)?,
             Scanned::At(place) => mark(place, &self.record(place)?)?,
         };
@@ -132,7 +139,7 @@ impl Filling<'_> {
                 self.scanned = Scanned::Append(place, record);
                 continue;
             }
-            let append = decode_append(&record, None).map_err(at(place))?;
+            let append = decode_append_of(&head, &record, None).map_err(at(place))?;
             if self.append(append) {
                 return Ok(true);
             }
@@ -146,8 +153,11 @@ impl Filling<'_> {
             if self.is_full() {
                 return true;
             }
-            self.scanned = Scanned::Event(event.mark());
+            self.scanned = Scanned::Read(event.append.partition, event.position, event.id);
             if self.read.filter.admits_tags(&event.tags) {
+                if self.page.events.is_empty() {
+                    self.page.events.reserve(self.read.limit_events.min(EVENTS_EXPECTED));
+                }
                 self.bytes += event.body.len();
                 self.page.events.push(event);
             }
@@ -171,6 +181,6 @@ fn last_mark(record: &[u8]) -> Result<Mark, crate::format::Malformed> {
 /// As [`EventFilter::admits_stream`], by the stream's name alone.
 fn admits_name(filter: &EventFilter, name: &str) -> bool {
     let aggregate_type = name.split_once('/').map_or(name, |(aggregate_type, _)| aggregate_type);
-    filter.slices.contains(Slice::of(name))
+    (filter.slices == SliceRange::ALL || filter.slices.contains(Slice::of(name)))
         && (filter.types.is_empty() || filter.types.iter().any(|one| one == aggregate_type))
 }

@@ -1,9 +1,11 @@
 //! The disk of the operating system.
 
 use crate::disk::{Disk, DiskFile, FileSystem, OpenMode};
+use rustix::fs::Advice;
 use std::{
     fs::{self, File, OpenOptions},
     io,
+    num::NonZero,
     os::unix::fs::FileExt,
     path::Path,
     sync::Arc,
@@ -88,6 +90,9 @@ impl DiskFile for RealFile {
     }
     fn length(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+    fn will_read(&self, offset: u64, bytes: u64) {
+        let _ = rustix::fs::fadvise(&self.0, offset, NonZero::new(bytes), Advice::WillNeed);
     }
 }
 

@@ -4,10 +4,15 @@
 //! A commit is accepted only where it is expected, with the number, position and predecessor that are expected.
 //! Nothing is changed before everything was judged.
 
+#[cfg(feature = "planted-faults")]
+use crate::PlantedFault;
 use crate::{
     disk::{Disk, DiskFile, OpenMode, read_full, write_full},
     error::{Damage, OpenError},
-    format::{COMMIT_BYTES_MAX, CommitHeader, FIRST_COMMIT, HEAD_BYTES, Malformed, PublishedHead},
+    format::{
+        COMMIT_BYTES_MAX, CommitHeader, FIRST_COMMIT, HEAD_BYTES, Malformed, PublishedHead,
+        UNIT_BYTES,
+    },
     index::{Index, Run, RunSet, Target, merge_runs},
     place::Place,
     prepare::ReadySegment,
@@ -59,6 +64,8 @@ pub(crate) struct Recovery {
     pub(crate) recent_bytes: usize,
     pub(crate) heads_max: usize,
     pub(crate) index_bytes: u64,
+    #[cfg(feature = "planted-faults")]
+    pub(crate) planted: Option<PlantedFault>,
 }
 
 impl Recovery {
@@ -67,6 +74,8 @@ impl Recovery {
             recent_bytes: settings.recent_bytes,
             heads_max: settings.streams_remembered_max,
             index_bytes: settings.index_bytes,
+            #[cfg(feature = "planted-faults")]
+            planted: settings.planted_fault,
         }
     }
 }
@@ -314,6 +323,8 @@ impl<'a> Scan<'a> {
         let mut offset = FIRST_COMMIT;
         loop {
             let verdict = self.judge(number, &*file, offset, bytes)?;
+            #[cfg(feature = "planted-faults")]
+            let verdict = self.cut_too_far(verdict, number, &*file, (offset, bytes))?;
             if verdict == Verdict::End {
                 break;
             }
@@ -353,6 +364,26 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    /// The last commit before what is torn is torn too.
+    #[cfg(feature = "planted-faults")]
+    fn cut_too_far(
+        &mut self,
+        verdict: Verdict,
+        number: u32,
+        file: &dyn DiskFile,
+        (offset, bytes): (u64, u64),
+    ) -> Result<Verdict, OpenError> {
+        let Verdict::Sound(header, _) = &verdict else { return Ok(verdict) };
+        if self.recovery.planted != Some(PlantedFault::CutTooFar) {
+            return Ok(verdict);
+        }
+        let length = header.bytes();
+        Ok(match self.judge(number, file, offset + length, bytes)? {
+            Verdict::Torn(behind) => Verdict::Torn(length + behind),
+            _ => verdict,
+        })
+    }
+
     fn end(&self, segment: u32) -> u64 {
         self.infos[segment as usize - 1].end
     }
@@ -372,10 +403,15 @@ impl<'a> Scan<'a> {
         };
         let mut window = std::mem::take(&mut self.window);
         let first = get(&mut window, crate::format::COMMIT_HEADER_BYTES)?;
-        if let Some(Ok((header, _))) =
+        if let Some(Ok((header, _check))) =
             first.first_chunk().map(|first| CommitHeader::decode(first, seal, offset))
         {
             let commit = get(&mut window, header.bytes() as usize)?;
+            #[cfg(feature = "planted-faults")]
+            if self.recovery.planted == Some(PlantedFault::BodyNotCheckedAtOpening) {
+                self.window = window;
+                return Ok(Verdict::Sound(header, _check));
+            }
             if let verdict @ Verdict::Sound(..) = judge(&commit, seal, offset) {
                 self.window = window;
                 return Ok(verdict);
@@ -411,8 +447,13 @@ impl<'a> Scan<'a> {
         // A torn commit may have lost its last sectors: so much has to be there to be judged.
         let end =
             if used == offset { offset + 64 } else { used.max(offset + COMMIT_BYTES_MAX as u64) };
-        let mut rest = vec![0; (end.min(bytes) - offset) as usize];
+        // No more is looked at than that; that there is something behind it is all that counts.
+        let most = offset + COMMIT_BYTES_MAX as u64 + UNIT_BYTES as u64;
+        let mut rest = vec![0; (end.min(bytes).min(most) - offset) as usize];
         read_full(file, &mut rest, offset).map_err(&failed)?;
+        if used > most {
+            *rest.last_mut().expect("it has more than a commit's bytes") = 1;
+        }
         Ok(rest)
     }
 
@@ -458,6 +499,9 @@ impl<'a> Scan<'a> {
             let another = head.number == number && head.previous != previous;
             head.incarnation == self.incarnation.get() && (head.number > number || another)
         };
+        #[cfg(feature = "planted-faults")]
+        let published =
+            published.filter(|_| self.recovery.planted != Some(PlantedFault::HeadNotCompared));
         if published.as_ref().is_some_and(behind) {
             let what = "the log ends before what was published as durable";
             return Err(damaged(end.segment(), end.offset(), what));
@@ -476,6 +520,10 @@ impl<'a> Scan<'a> {
             }
         };
         let mut torn = self.torn;
+        #[cfg(feature = "planted-faults")]
+        if self.recovery.planted == Some(PlantedFault::TornLeft) {
+            torn = None;
+        }
         // Also where nothing is torn: zeros of an opening that was killed may not be durable yet.
         if let Some(ready) = &ready {
             let torn = if closed { torn.take() } else { None };
@@ -484,7 +532,11 @@ impl<'a> Scan<'a> {
         }
         let last = self.last.take().filter(|last| last.place.segment() == newest);
         // A sealed segment was durable long ago.
-        if newest > self.covered {
+        let is_to_sync = newest > self.covered;
+        #[cfg(feature = "planted-faults")]
+        let is_to_sync = is_to_sync
+            && (torn.is_some() || self.recovery.planted != Some(PlantedFault::EndNotSynced));
+        if is_to_sync {
             let failed = failed(self.directory, newest);
             heal(&*active.file, torn, last.as_ref()).map_err(failed)?;
         }

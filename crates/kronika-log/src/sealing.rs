@@ -209,6 +209,10 @@ impl Sealer {
     fn seal(&mut self, full: FullSegment) -> Result<(), ()> {
         let shared = Arc::clone(&self.shared);
         let result = seal_segment(target(&shared), shared.index.hasher, full, &self.sealed);
+        #[cfg(feature = "planted-faults")]
+        if result.is_ok() && shared.settings.plants(crate::PlantedFault::RetiredEarly) {
+            shared.index.retire_early(full.segment);
+        }
         let sealed =
             result.and_then(|sealed| Ok((sealed, self.open((full.segment, full.segment))?)));
         match sealed {

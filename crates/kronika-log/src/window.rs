@@ -2,7 +2,13 @@
 
 use crate::disk::{DiskFile, read_full};
 use bytes::Bytes;
-use std::io;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+/// A read that takes longer, and a nanosecond for each four bytes, had to wait for the disk.
+const SLOW: Duration = Duration::from_micros(20);
 
 /// The bytes of a file that were read last.
 #[derive(Debug, Default)]
@@ -10,6 +16,8 @@ pub(crate) struct Window {
     segment: u32,
     start: u64,
     bytes: Bytes,
+    /// The last read had to wait for the disk.
+    pub(crate) is_slow: bool,
 }
 
 impl Window {
@@ -28,9 +36,11 @@ impl Window {
         if !inside {
             let there = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
             let mut buffer = vec![0; bytes.max(ahead).min(there)];
+            let begun = Instant::now();
             let read = read_full(file, &mut buffer, offset)?;
+            let is_slow = begun.elapsed() > SLOW + Duration::from_nanos(read as u64 / 4);
             buffer.truncate(read);
-            *self = Self { segment, start: offset, bytes: Bytes::from(buffer) };
+            *self = Self { segment, start: offset, bytes: Bytes::from(buffer), is_slow };
         }
         let from = (offset - self.start) as usize;
         Ok(self.bytes.slice(from..(from + bytes).min(self.bytes.len())))

@@ -109,6 +109,11 @@ impl Section {
         self.offset + self.records * u64::from(self.record_bytes) + self.blocks() * TRAILER_BYTES
     }
 
+    /// Where a block stands, and how many bytes it has at most.
+    pub(crate) fn block_at(&self, block: u64) -> (u64, u64) {
+        (self.offset + block * self.stride(), self.stride())
+    }
+
     fn stride(&self) -> u64 {
         self.per_block() * u64::from(self.record_bytes) + TRAILER_BYTES
     }
@@ -120,6 +125,31 @@ impl Section {
         seed: u32,
         first: u64,
         count: u64,
+    ) -> io::Result<Vec<u8>> {
+        let checks = |block, records: &[u8]| check(seed, self.offset, records, block);
+        self.read_blocks(file, first, count, |block, records, found| {
+            found == checks(block, records)
+        })
+    }
+
+    /// The same, believed.
+    #[cfg(feature = "planted-faults")]
+    pub(crate) fn unchecked_blocks(
+        &self,
+        file: &dyn DiskFile,
+        first: u64,
+        count: u64,
+    ) -> io::Result<Vec<u8>> {
+        self.read_blocks(file, first, count, |_, _, _| true)
+    }
+
+    /// The records of some blocks; each is asked about with its number and its check.
+    fn read_blocks(
+        &self,
+        file: &dyn DiskFile,
+        first: u64,
+        count: u64,
+        is_whole: impl Fn([u8; 4], &[u8], [u8; 4]) -> bool,
     ) -> io::Result<Vec<u8>> {
         let end = (first + count).min(self.blocks());
         let record_bytes = u64::from(self.record_bytes);
@@ -137,8 +167,10 @@ impl Section {
             let end = (start + stride).min(bytes.len());
             let records = end - TRAILER_BYTES as usize;
             let number = narrow(block).to_le_bytes();
-            let expected = check(seed, self.offset, &bytes[start..records], number);
-            if bytes[records..records + 4] != number || bytes[records + 4..end] != expected {
+            let found = bytes[records + 4..end].try_into().expect("four");
+            if bytes[records..records + 4] != number
+                || !is_whole(number, &bytes[start..records], found)
+            {
                 return Err(wrong("the check of a block does not fit"));
             }
             bytes.copy_within(start..records, kept);

@@ -11,7 +11,7 @@ use kronika_core::{
     Metadata, PartitionId, Position, RecordedAppend, RecordedEvent, StreamId, Timer, Timestamp,
     Version,
 };
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, sync::Arc};
 
 /// Whether a record's check fits; it begins at an offset of the segment and was cut to its length.
 pub(crate) fn record_is_whole(record: &[u8], seal: Seal, offset: u64) -> bool {
@@ -144,7 +144,15 @@ pub(crate) fn decode_append(
     record: &Bytes,
     known: Option<&StreamId>,
 ) -> Result<RecordedAppend, Malformed> {
-    let head = RecordHead::of(record)?;
+    decode_append_of(&RecordHead::of(record)?, record, known)
+}
+
+/// The same, where the record's head was taken apart already.
+pub(crate) fn decode_append_of(
+    head: &RecordHead<'_>,
+    record: &Bytes,
+    known: Option<&StreamId>,
+) -> Result<RecordedAppend, Malformed> {
     let stream = match known {
         Some(known) if known.name() == head.stream => known.clone(),
         _ => StreamId::parse(head.stream)
@@ -158,7 +166,7 @@ pub(crate) fn decode_append(
         epoch: head.epoch,
         time: head.time,
         command: Cow::Owned(head.command.to_owned()),
-        more: decode_more(&head, record)?,
+        more: decode_more(head, record)?,
     });
     let room = usize::from(head.events).min(head.rest.len() / EVENT_HEAD_BYTES);
     let mut events: Vec<RecordedEvent> = Vec::with_capacity(room);
@@ -167,7 +175,7 @@ pub(crate) fn decode_append(
         let view = EventView::take(&mut rest)?;
         let name = match events.last() {
             Some(last) if *last.name == *view.name => Arc::clone(&last.name),
-            _ => view.name.into(),
+            _ => shared(view.name),
         };
         let mut event = RecordedEvent {
             position: head.first.plus(index as u64),
@@ -189,6 +197,19 @@ pub(crate) fn decode_append(
         return Err(Malformed::Wrong("bytes stand behind the last event of an append"));
     }
     Ok(RecordedAppend { header, events })
+}
+
+/// Names recur: the last one that was decoded on this thread is shared.
+fn shared(name: &str) -> Arc<str> {
+    thread_local! {
+        static LAST: RefCell<Arc<str>> = RefCell::new("".into());
+    }
+    LAST.with_borrow_mut(|last| {
+        if **last != *name {
+            *last = name.into();
+        }
+        Arc::clone(last)
+    })
 }
 
 struct EventView<'a> {

@@ -19,7 +19,7 @@ pub(crate) use commit::{
     COMMIT_HEADER_BYTES, CommitHeader, CommitKind, HeaderFault, is_padding, seal_body, zero_sectors,
 };
 pub(crate) use control::{Claim, decode_control, encode_claim};
-pub(crate) use decode::{RecordHead, decode_append, keyed_by, record_is_whole};
+pub(crate) use decode::{RecordHead, decode_append, decode_append_of, keyed_by, record_is_whole};
 pub(crate) use encode::{bytes_estimate, encode_append};
 pub(crate) use fields::Fields;
 pub(crate) use footer::{

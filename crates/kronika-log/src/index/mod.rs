@@ -59,10 +59,6 @@ pub(crate) enum NotAdmitted {
     Failed(io::Error),
 }
 
-/// A stream's newest version has to be looked up in runs.
-#[derive(Debug)]
-struct NotInMemory;
-
 impl Index {
     pub(crate) fn new(hasher: Hasher, runs: RunSet, heads_max: usize) -> Self {
         Self {
@@ -97,24 +93,26 @@ impl Index {
         commits.drain(..held);
     }
 
-    /// Lets an append in if the stream's newest version is the expected one. Only one thread lets appends in.
+    /// Drops from memory what no run holds yet.
+    #[cfg(feature = "planted-faults")]
+    pub(crate) fn retire_early(&self, segment: u32) {
+        self.fresh.retire(segment);
+    }
+
+    /// Lets an append in if the stream's newest version is the expected one.
     pub(crate) fn admit(
         &self,
         stream: &StreamId,
         expected: Version,
         events: u64,
     ) -> Result<Admitted, NotAdmitted> {
-        let admit = |base: Option<u64>| {
-            self.fresh.admit(stream, expected.get(), events, || base.ok_or(NotInMemory))
-        };
+        let admit = |base| self.fresh.admit(stream, expected.get(), events, base);
         let admitted = match admit(None) {
-            // Files are read without a lock that readers take too. What a stream that is not in memory has is in
-            // runs, and nobody else adds to it.
-            Err(NotInMemory) => {
+            Some(admitted) => admitted,
+            None => {
                 let newest = self.newest_in_runs(stream).map_err(NotAdmitted::Failed)?;
-                admit(Some(newest)).expect("its newest version is known")
+                admit(Some(newest)).expect("a base is given")
             }
-            Ok(admitted) => admitted,
         };
         admitted.map_err(NotAdmitted::Found)
     }
@@ -127,9 +125,8 @@ impl Index {
         expected: Version,
         events: u64,
     ) -> Result<Admitted, Version> {
-        let base = || Ok::<_, std::convert::Infallible>(expected.get());
-        let Ok(admitted) = self.fresh.admit(stream, expected.get(), events, base);
-        admitted
+        let base = Some(expected.get());
+        self.fresh.admit(stream, expected.get(), events, base).expect("a base is given")
     }
 
     /// The newest version of a stream that is not in memory.
@@ -137,9 +134,10 @@ impl Index {
         let runs = self.runs();
         let hash = self.hasher.stream(stream.name());
         for run in runs.runs.iter().rev().filter(|run| run.may_hold(hash)) {
-            let range = run.stream(hash)?;
+            let mut cached = None;
+            let range = run.stream(hash, &mut cached)?;
             if !range.is_empty() {
-                return Ok(run.entry(range.end - 1, &mut None)?.end());
+                return Ok(run.entry(range.end - 1, &mut cached)?.end());
             }
         }
         Ok(0)

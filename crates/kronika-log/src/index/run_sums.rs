@@ -2,7 +2,7 @@
 
 use super::{
     entry::{KeyEntry, StreamEntry, hash_at},
-    run::Run,
+    run::{FENCE_BYTES, Run},
 };
 use crate::format::{Section, wrong};
 use std::io;
@@ -49,7 +49,24 @@ impl Run {
         self.each(self.layout.keys, |record| {
             sums.key(record.try_into().expect("a record has its size"));
         })?;
+        self.check_fences()?;
         Ok(sums)
+    }
+
+    /// Each fence is that of its block.
+    fn check_fences(&self) -> io::Result<()> {
+        let (fences, entries) = (self.layout.fences, self.layout.entries);
+        if fences.records != entries.blocks() {
+            return Err(wrong("it has not one fence for each block"));
+        }
+        let found = self.some(fences, 0, fences.blocks())?;
+        for (block, fence) in (0..).zip(found.chunks_exact(FENCE_BYTES)) {
+            let first = hash_at(&self.some(entries, block, 1)?);
+            if ((first >> 64) as u64).to_le_bytes() != fence {
+                return Err(wrong("a fence is not that of its block"));
+            }
+        }
+        Ok(())
     }
 
     fn each(&self, section: Section, mut record: impl FnMut(&[u8])) -> io::Result<()> {

@@ -5,7 +5,7 @@
 use super::{
     entry::{KeyEntry, StreamEntry, hash_at},
     filter::{BLOCK_BYTES, Filter},
-    run::{HEADER_BYTES, Layout, MAGIC, Run},
+    run::{FENCE_BYTES, HEADER_BYTES, Layout, MAGIC, Run},
 };
 use crate::{
     disk::{Disk, DiskFile, OpenMode},
@@ -46,6 +46,7 @@ pub(crate) fn write_run(
         writer.writer.begin(KeyEntry::BYTES as u32);
         keys.iter().try_for_each(|key| writer.writer.push(&key.encode()))?;
         writer.layout.keys = writer.writer.end();
+        writer.fences(entries.iter().map(|entry| Ok(entry.hash)))?;
         let alike = |one: &StreamEntry, next: &StreamEntry| one.hash == next.hash;
         writer.layout.streams = entries.chunk_by(alike).count() as u64;
         let streams = entries.iter().map(|entry| Ok(entry.hash));
@@ -72,6 +73,8 @@ pub(crate) fn merge_runs(
         writer.writer.flush()?;
         let (file, seed) = (Arc::clone(&writer.file), writer.seed);
         let Layout { entries, keys, .. } = writer.layout;
+        let fenced = hashes(&*file, seed, entries);
+        writer.fences(fenced.map(|hash| turns.pass().and(hash)))?;
         let hashes = hashes(&*file, seed, entries).chain(hashes(&*file, seed, keys));
         writer.filter(hashes.map(|hash| turns.pass().and(hash)))
     };
@@ -123,7 +126,8 @@ impl<'a> RunWriter<'a> {
             let seed = identity.seed();
             let writer = DerivedWriter::new(Arc::clone(&file), seed, HEADER_BYTES);
             let (streams, none) = (0, Section::default());
-            let layout = Layout { streams, end_check, entries: none, keys: none, filter: none };
+            let (entries, keys, fences, filter) = (none, none, none, none);
+            let layout = Layout { streams, end_check, entries, keys, fences, filter };
             let mut run = Self { target, file, seed, writer, layout };
             fill(&mut run)?;
             let header = run.layout.header(&identity);
@@ -135,6 +139,20 @@ impl<'a> RunWriter<'a> {
             let _ = disk.remove(&unready);
         }
         written
+    }
+
+    /// Writes the fences of entries with these hashes.
+    fn fences(&mut self, hashes: impl Iterator<Item = io::Result<u128>>) -> io::Result<()> {
+        self.writer.begin(FENCE_BYTES as u32);
+        let per_block = self.layout.entries.per_block();
+        for (index, hash) in (0_u64..).zip(hashes) {
+            let upper = (hash? >> 64) as u64;
+            if index.is_multiple_of(per_block) {
+                self.writer.push(&upper.to_le_bytes())?;
+            }
+        }
+        self.layout.fences = self.writer.end();
+        Ok(())
     }
 
     /// Writes records in order; gives their section, and how many hashes they have.

@@ -29,7 +29,6 @@ pub(crate) struct StreamView<'a> {
     forgotten: u64,
     /// Entries in runs.
     in_runs: u64,
-    cached: (usize, CachedBlock),
     /// The first of some entries taken from memory, and they.
     taken: (usize, Vec<AppendEntry>),
 }
@@ -40,14 +39,18 @@ struct Part {
     entries: Range<u64>,
     /// Entries in the parts before it.
     before: u64,
+    /// The block of it that was read last.
+    cached: CachedBlock,
 }
 
 impl<'a> StreamView<'a> {
-    /// Looks the stream up. `None` where files would have to be read for it and may not.
+    /// Looks the stream up. `None` where files would have to be read for it and may not. Where reading is `slow`,
+    /// the disk is told of all that will be read before any is waited for.
     pub(crate) fn new(
         index: &'a Index,
         stream: &StreamId,
         may_read_files: bool,
+        slow: bool,
     ) -> io::Result<Option<Self>> {
         let retirements = index.retirements.load(Ordering::SeqCst);
         let runs = index.runs();
@@ -55,14 +58,19 @@ impl<'a> StreamView<'a> {
         let (mut parts, mut in_runs) = (Vec::new(), 0);
         // Before the runs are read: what is in neither when it is looked at here was never there.
         let (in_memory, forgotten) = index.fresh.stream(stream, runs.covered());
-        for (number, run) in runs.runs.iter().enumerate().filter(|(_, run)| run.may_hold(hash)) {
-            if !may_read_files {
-                return Ok(None);
-            }
-            let entries = run.stream(hash)?;
+        let holding = || runs.runs.iter().enumerate().filter(|(_, run)| run.may_hold(hash));
+        if !may_read_files && holding().next().is_some() {
+            return Ok(None);
+        }
+        if slow {
+            holding().for_each(|(_, run)| run.will_look_up(hash));
+        }
+        for (number, run) in holding() {
+            let mut cached = None;
+            let entries = run.stream(hash, &mut cached)?;
             if !entries.is_empty() {
                 let (before, count) = (in_runs, entries.end - entries.start);
-                parts.push(Part { run: number, entries, before });
+                parts.push(Part { run: number, entries, before, cached });
                 in_runs += count;
             }
         }
@@ -75,7 +83,6 @@ impl<'a> StreamView<'a> {
             in_memory,
             forgotten,
             in_runs,
-            cached: (0, None),
             taken: (0, Vec::new()),
         }))
     }
@@ -106,12 +113,9 @@ impl<'a> StreamView<'a> {
             return self.in_memory(in_memory as usize);
         }
         let after = self.parts.partition_point(|part| part.before <= index as u64);
-        let part = &self.parts[after - 1];
-        if self.cached.0 != part.run {
-            self.cached = (part.run, None);
-        }
+        let part = &mut self.parts[after - 1];
         let run: &Run = &self.runs.runs[part.run];
-        run.entry(part.entries.start + index as u64 - part.before, &mut self.cached.1)
+        run.entry(part.entries.start + index as u64 - part.before, &mut part.cached)
     }
 
     fn in_memory(&mut self, index: usize) -> io::Result<AppendEntry> {
