@@ -36,8 +36,8 @@ use tokio::sync::watch;
 
 /// The embedded journal.
 ///
-/// Cheap to clone. When the last clone is dropped, what was queued is still written, then the files are closed;
-/// that takes one sync at most.
+/// Cheap to clone. When the last clone is dropped, what was queued is still written, then the files are closed: that
+/// waits for the writes, and for the segment that is being sealed, if one is.
 ///
 /// ```
 /// use kronika_core::Journal;

@@ -4,30 +4,32 @@
 //! A commit is accepted only where it is expected, with the number, position and predecessor that are expected.
 //! Nothing is changed before everything was judged.
 
+mod heal;
+mod seal;
+
 #[cfg(feature = "planted-faults")]
 use crate::PlantedFault;
 use crate::{
-    disk::{Disk, DiskFile, OpenMode, read_full, write_full},
+    disk::{Disk, DiskFile, OpenMode, read_full},
     error::{Damage, OpenError},
     format::{
         COMMIT_BYTES_MAX, CommitHeader, FIRST_COMMIT, HEAD_BYTES, Malformed, PublishedHead,
         UNIT_BYTES,
     },
-    index::{Index, Run, RunSet, Target, merge_runs},
+    index::{Index, RunSet},
     place::Place,
     prepare::ReadySegment,
     recent::{Recent, StoredCommit},
     replay::Replay,
-    seal_segment::{FullSegment, SealFault, Sealed, seal_segment},
+    seal_segment::{FullSegment, Sealed},
     sealed_prefix::{SealedPrefix, open_segment},
-    segments::{
-        SegmentInfo, UNREADY_SUFFIX, footer_of, run_of, run_path, segment_of, segment_path,
-    },
+    segments::{SegmentInfo, UNREADY_SUFFIX, footer_of, run_of, segment_of, segment_path},
     settings::Settings,
     state::LogState,
     tail::{Verdict, judge},
     window::Window,
 };
+use heal::{Torn, heal};
 use kronika_core::Incarnation;
 use std::{collections::VecDeque, io, path::Path, sync::Arc};
 
@@ -182,13 +184,6 @@ fn damaged(segment: u32, offset: u64, what: &str) -> OpenError {
     OpenError::Damaged(Damage::at(segment, offset, what))
 }
 
-/// A range that a torn write left behind.
-#[derive(Debug, Clone, Copy)]
-struct Torn {
-    offset: u64,
-    bytes: u64,
-}
-
 struct Scan<'a> {
     disk: &'a dyn Disk,
     directory: &'a Path,
@@ -239,76 +234,6 @@ impl<'a> Scan<'a> {
             active: covered + 1,
             torn: None,
             last: None,
-        }
-    }
-
-    /// The full segments that are not sealed.
-    fn full(&self) -> Vec<FullSegment> {
-        let full = self.opened.iter().take_while(|opened| opened.header.segment < self.active);
-        let full = full.map(|opened| FullSegment {
-            segment: opened.header.segment,
-            seal: opened.header.seal(),
-            check: opened.header.check(),
-            end: self.end(opened.header.segment),
-        });
-        full.collect()
-    }
-
-    /// Seals full segments while too many are not: what is derived may have been lost, and memory is bounded.
-    fn seal_some(&mut self) -> Result<(), OpenError> {
-        while self.seals && self.full().len() > FULL_MAX {
-            match self.seal(self.full()[0]) {
-                Ok(()) => {}
-                Err(SealFault::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
-                Err(SealFault::Io(_)) => self.seals = false,
-            }
-        }
-        Ok(())
-    }
-
-    /// Seals the first full segment. Where that fails nothing has changed here.
-    fn seal(&mut self, full: FullSegment) -> Result<(), SealFault> {
-        let index = Arc::clone(&self.replay.index);
-        let sealed = seal_segment(self.target(), index.hasher, full, &self.sealed)?;
-        let mut runs = RunSet::clone(&index.runs());
-        let segments = (full.segment, full.segment);
-        runs.runs.push(Arc::new(self.open_run(&runs, segments)?));
-        index.publish(runs);
-        self.sealed = sealed;
-        self.opened.pop_front();
-        self.covered = full.segment;
-        self.merges = self.merges && self.merge().is_ok();
-        Ok(())
-    }
-
-    /// Merges runs while there are enough of one size: each is an open file.
-    fn merge(&self) -> io::Result<()> {
-        let index = &self.replay.index;
-        let mut runs = RunSet::clone(&index.runs());
-        while let Some(alike) = runs.to_merge().map(<[_]>::to_vec) {
-            assert!(merge_runs(self.target(), &alike, || true)?, "nothing stopped it");
-            let segments = (alike[0].first, alike[alike.len() - 1].last);
-            runs = runs.replaced(Arc::new(self.open_run(&runs, segments)?));
-            index.publish(runs.clone());
-            for run in alike {
-                let _ = self.disk.remove(&run_path(self.directory, run.first, run.last));
-            }
-        }
-        Ok(())
-    }
-
-    fn open_run(&self, runs: &RunSet, segments: (u32, u32)) -> io::Result<Run> {
-        let room = runs.room(self.recovery.index_bytes, segments);
-        Run::open(self.disk, self.directory, segments, room)
-    }
-
-    fn target(&self) -> Target<'a> {
-        Target {
-            disk: self.disk,
-            directory: self.directory,
-            incarnation: self.incarnation,
-            salt: self.salt,
-            filter_bytes: self.recovery.index_bytes / 4,
         }
     }
 
@@ -557,27 +482,6 @@ impl<'a> Scan<'a> {
             full,
         })
     }
-}
-
-/// Overwrites what was torn with zeros, and makes the end of the log durable.
-fn heal(file: &dyn DiskFile, torn: Option<Torn>, last: Option<&StoredCommit>) -> io::Result<()> {
-    let mut residue = vec![0; torn.map_or(0, |torn| torn.bytes as usize)];
-    if let Some(torn) = torn {
-        read_full(file, &mut residue, torn.offset)?;
-        write_full(file, &vec![0; residue.len()], torn.offset)?;
-    }
-    // After a failed sync the last commit may be in the page cache only, as if it were written.
-    if let Some(last) = last {
-        write_full(file, &last.bytes, last.place.offset())?;
-    }
-    // Also when nothing was written here: zeros of an opening that was killed may not be durable yet.
-    let synced = file.sync_data();
-    if let (Err(_), Some(torn)) = (&synced, torn) {
-        // The page cache may call zeros clean that never reached the disk. The next opening is to see what is
-        // torn, and to write them anew.
-        let _ = write_full(file, &residue, torn.offset);
-    }
-    synced
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

@@ -64,13 +64,15 @@ fn check_files(disk: &SimulatedDisk, log: &Log, what: &str) {
     assert_eq!(files(disk, "run").len(), stats.runs, "{what}");
 }
 
+type Change = fn(&SimulatedDisk);
+
 #[test]
 fn what_is_made_anew_at_opening_is_kept() {
     let filled = filled(900);
-    let changes: [(&str, &dyn Fn(&SimulatedDisk)); 3] = [
-        ("as it was", &|_| {}),
-        ("without runs", &|disk| files(disk, "run").iter().for_each(|path| disk.lose(path))),
-        ("with wrong runs", &|disk| {
+    let changes: [(&str, Change); 3] = [
+        ("as it was", |_| {}),
+        ("without runs", |disk| files(disk, "run").iter().for_each(|path| disk.lose(path))),
+        ("with wrong runs", |disk| {
             for path in files(disk, "run") {
                 let mut bytes = disk.contents(&path);
                 bytes[100] ^= 1;
