@@ -59,7 +59,10 @@ fn an_epoch_that_is_left_out() {
 
 #[test]
 fn a_version_that_is_not_looked_up() {
-    found_by_lives(PlantedFault::ColdLookupLeftOut, &["stands on version"]);
+    found_by_lives(
+        PlantedFault::ColdLookupLeftOut,
+        &["stands on version", "version is not the next of its stream"],
+    );
 }
 
 #[test]
