@@ -73,7 +73,8 @@ pub(crate) fn merge_runs(
         writer.writer.flush()?;
         let (file, seed) = (Arc::clone(&writer.file), writer.seed);
         let Layout { entries, keys, .. } = writer.layout;
-        writer.fences(hashes(&*file, seed, entries))?;
+        let fenced = hashes(&*file, seed, entries);
+        writer.fences(fenced.map(|hash| turns.pass().and(hash)))?;
         let hashes = hashes(&*file, seed, entries).chain(hashes(&*file, seed, keys));
         writer.filter(hashes.map(|hash| turns.pass().and(hash)))
     };
@@ -143,8 +144,12 @@ impl<'a> RunWriter<'a> {
     /// Writes the fences of entries with these hashes.
     fn fences(&mut self, hashes: impl Iterator<Item = io::Result<u128>>) -> io::Result<()> {
         self.writer.begin(FENCE_BYTES as u32);
-        for hash in hashes.step_by(self.layout.entries.per_block() as usize) {
-            self.writer.push(&((hash? >> 64) as u64).to_le_bytes())?;
+        let per_block = self.layout.entries.per_block();
+        for (index, hash) in (0_u64..).zip(hashes) {
+            let upper = (hash? >> 64) as u64;
+            if index.is_multiple_of(per_block) {
+                self.writer.push(&upper.to_le_bytes())?;
+            }
         }
         self.layout.fences = self.writer.end();
         Ok(())

@@ -2,7 +2,7 @@
 //! not what was written.
 
 use super::*;
-use crate::{disk::Disk, segments::run_path, simulated_disk::SimulatedDisk};
+use crate::{Fault, FaultKind, disk::Disk, segments::run_path, simulated_disk::SimulatedDisk};
 use kronika_core::{AppendId, Incarnation};
 use std::{collections::BTreeMap, path::Path};
 
@@ -170,9 +170,9 @@ fn a_merge_is_asked_to_stop_in_each_of_its_passes() {
     let mut model = Model::new();
     let runs = (1..=40).map(|at| run_of(&disk, at, &mut random, &streams, &mut model));
     let runs = runs.collect::<Vec<_>>();
-    let records = runs.iter().map(|run| run.layout.entries.records + run.layout.keys.records);
-    let records = records.sum::<u64>();
-    assert!(records > 4 * 8192, "{records}");
+    let entries = runs.iter().map(|run| run.layout.entries.records).sum::<u64>();
+    let keys = runs.iter().map(|run| run.layout.keys.records).sum::<u64>();
+    assert!(entries > 3 * 8192, "{entries}");
     let mut asked = 0;
     let mut until = |last| {
         asked = 0;
@@ -182,10 +182,35 @@ fn a_merge_is_asked_to_stop_in_each_of_its_passes() {
         });
         (merged.unwrap(), asked)
     };
-    // Once when they are merged and once when their filter is made.
-    let all = 2 * records / 8192;
+    // When they are merged, when fences are set, and when their filter is made.
+    let all = (3 * entries + 2 * keys) / 8192;
     assert_eq!(until(u64::MAX), (true, all));
     for last in 1..=all {
         assert_eq!(until(last), (false, last));
     }
+}
+
+#[test]
+fn a_read_that_fails_while_runs_are_merged_leaves_no_run_that_is_wrong() {
+    let mut random = fastrand::Rng::with_seed(9);
+    let streams = (0..300).map(|_| random.u128(..)).collect::<Vec<_>>();
+    let (filled, mut model) = (SimulatedDisk::new(9), Model::new());
+    for segment in 1..=20 {
+        drop(run_of(&filled, segment, &mut random, &streams, &mut model));
+    }
+    let mut failed = 0;
+    for nth in 1.. {
+        let disk = filled.copy(nth);
+        let runs = (1..=20).map(|segment| open(&disk, (segment, segment)).unwrap());
+        let runs = runs.collect::<Vec<_>>();
+        disk.fail(Fault { kind: FaultKind::Read, nth, forever: false });
+        match merge_runs(target(&disk), &runs, || true) {
+            Err(_) => failed += 1,
+            // There were not so many reads.
+            Ok(_) => break,
+        }
+        assert!(open(&disk, (1, 20)).is_err(), "it has no name before all of it is right");
+    }
+    // Each run's entries and keys, and what was written of them for the fences and for the filter.
+    assert!(failed > 40, "{failed}");
 }
