@@ -68,7 +68,7 @@ pub use real_disk::RealDisk;
 pub use settings::PlantedFault;
 pub use settings::Settings;
 #[cfg(feature = "simulation")]
-pub use simulated_disk::{Corruption, Fault, FaultKind, Misread, SimulatedDisk};
+pub use simulated_disk::{Call, Corruption, Fault, FaultKind, Misread, SimulatedDisk};
 pub use snapshots::{SnapshotSettings, Snapshots};
 pub use stats::LogStats;
 #[cfg(feature = "simulation")]

@@ -241,7 +241,7 @@ fn making_a_run_anew_ends_when_the_log_is_closed() {
     let (calls, closes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let sealing = Arc::clone(&sealed.log.shared.sealing);
     let (counted, closing) = (Arc::clone(&calls), Arc::clone(&closes));
-    sealed.disk.watch(move || {
+    sealed.disk.watch(move |_| {
         counted.fetch_add(1, Ordering::Relaxed);
         if closing.load(Ordering::Relaxed) {
             sealing.close();
@@ -270,7 +270,7 @@ fn no_stream_is_locked_while_a_version_is_looked_up_in_files() {
         sealed.seal();
         sealed.fill(3);
         let (log, beside) = (sealed.log.clone(), sealed.stepper.beside());
-        sealed.disk.watch(move || {
+        sealed.disk.watch(move |_| {
             if log.stats().sealed_segments < 3 {
                 beside.step(Step::Seal);
             }

@@ -47,6 +47,8 @@ pub enum Step {
 impl Step {
     /// All of them.
     pub const ALL: &[Self] = &[Self::Commit, Self::Take, Self::Write, Self::Prepare, Self::Seal];
+    /// Those that may go on in the midst of a step of another duty, see [`Stepper::beside`].
+    pub const BESIDE: &[Self] = &[Self::Prepare, Self::Seal];
 }
 
 /// The duties of a log whose threads it stands for.

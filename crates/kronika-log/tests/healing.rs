@@ -117,7 +117,7 @@ fn a_segment_is_made_only_when_the_one_before_it_has_a_commit() {
         let disk = SimulatedDisk::new(call);
         let beside = Arc::new(Mutex::new(None::<Beside>));
         let in_midst = Arc::clone(&beside);
-        disk.watch(move || {
+        disk.watch(move |_| {
             // The steps make calls of their own.
             let beside = in_midst.try_lock().ok();
             if let Some(beside) = beside.as_ref().and_then(|beside| beside.as_ref()) {

@@ -99,7 +99,8 @@ impl Index {
         self.fresh.retire(segment);
     }
 
-    /// Lets an append in if the stream's newest version is the expected one.
+    /// Lets an append in if the stream's newest version is the expected one. Only one thread lets appends in: what a
+    /// stream that is not in memory has is in runs, which are read without a lock that readers take too.
     pub(crate) fn admit(
         &self,
         stream: &StreamId,

@@ -14,7 +14,7 @@ pub(super) struct SimulatedFile {
 
 impl DiskFile for SimulatedFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut state = self.disk.call();
+        let mut state = self.disk.call(FaultKind::Read, offset);
         let called = state.begin(FaultKind::Read, self.generation);
         state.note("read", [self.inode as u64, offset, buffer.len() as u64], &[]);
         called?;
@@ -35,7 +35,7 @@ impl DiskFile for SimulatedFile {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let mut state = self.disk.call();
+        let mut state = self.disk.call(FaultKind::Write, offset);
         let called = state.begin(FaultKind::Write, self.generation);
         state.note("write", [self.inode as u64, offset, u64::from(called.is_ok())], bytes);
         if self.generation != state.generation {
@@ -58,7 +58,7 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.disk.call();
+        let mut state = self.disk.call(FaultKind::Sync, 0);
         let called = state.begin(FaultKind::Sync, self.generation);
         state.note("sync", [self.inode as u64, 0, u64::from(called.is_ok())], &[]);
         let State { inodes, random, generation, faults, .. } = &mut *state;
@@ -72,7 +72,7 @@ impl DiskFile for SimulatedFile {
     }
 
     fn length(&self) -> io::Result<u64> {
-        let mut state = self.disk.call();
+        let mut state = self.disk.call(FaultKind::Read, 0);
         let called = state.begin(FaultKind::Read, self.generation);
         state.note("length", [self.inode as u64, 0, u64::from(called.is_ok())], &[]);
         called?;

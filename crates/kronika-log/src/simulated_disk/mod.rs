@@ -33,7 +33,16 @@ pub struct SimulatedDisk {
     watcher: Arc<OnceLock<Watcher>>,
 }
 
-type Watcher = Box<dyn Fn() + Send + Sync>;
+type Watcher = Box<dyn Fn(Call) + Send + Sync>;
+
+/// A call to the disk, as whoever watches it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// What kind of call.
+    pub kind: FaultKind,
+    /// Where in the file it reads or writes; 0 for other calls.
+    pub offset: u64,
+}
 
 #[derive(Debug, Clone)]
 struct State {
@@ -81,9 +90,9 @@ impl SimulatedDisk {
     }
 
     /// Begins a call: whoever watches sees the disk as it is before it.
-    fn call(&self) -> MutexGuard<'_, State> {
+    fn call(&self, kind: FaultKind, offset: u64) -> MutexGuard<'_, State> {
         if let Some(watcher) = self.watcher.get() {
-            watcher();
+            watcher(Call { kind, offset });
         }
         self.state()
     }
@@ -92,7 +101,7 @@ impl SimulatedDisk {
     ///
     /// # Panics
     /// If somebody watches already.
-    pub fn watch(&self, watcher: impl Fn() + Send + Sync + 'static) {
+    pub fn watch(&self, watcher: impl Fn(Call) + Send + Sync + 'static) {
         assert!(self.watcher.set(Box::new(watcher)).is_ok(), "nobody watched the disk before");
     }
 
@@ -319,7 +328,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let mut state = self.call();
+        let mut state = self.call(FaultKind::Directory, 0);
         let called = state.begin_directory();
         state.note_path("list", directory, called.is_ok());
         called?;
@@ -329,7 +338,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.call();
+        let mut state = self.call(FaultKind::Directory, 0);
         let called = state.begin_directory();
         state.note_path("open", path, called.is_ok());
         let found = state.names.get(path);
@@ -359,7 +368,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.call();
+        let mut state = self.call(FaultKind::Directory, 0);
         let called = state.begin_directory();
         state.note_path("rename", from, called.is_ok());
         if state.is_done(&called) {
@@ -370,7 +379,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.call();
+        let mut state = self.call(FaultKind::Directory, 0);
         let called = state.begin_directory();
         state.note_path("remove", path, called.is_ok());
         if state.is_done(&called) {
@@ -381,7 +390,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        let mut state = self.call();
+        let mut state = self.call(FaultKind::Directory, 0);
         let called = state.begin_directory();
         state.note_path("sync directory", directory, called.is_ok());
         let State { names, random, faults, .. } = &mut *state;

@@ -203,11 +203,10 @@ impl<'a> Verifying<'a> {
         Ok(())
     }
 
-    /// What was found in one segment.
+    /// What was found.
     #[cfg(feature = "simulation")]
-    pub(super) fn into_findings(self, segment: u32) -> Vec<Finding> {
-        let found = self.report.findings.into_iter();
-        found.filter(|finding| finding.segment == Some(segment)).collect()
+    pub(super) fn into_findings(self) -> Vec<Finding> {
+        self.report.findings
     }
 
     /// The segment in which the log ends, and those that were made ahead.

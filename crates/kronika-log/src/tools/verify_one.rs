@@ -10,8 +10,8 @@ use crate::{
     segments::{footer_of, run_of},
 };
 
-/// What is wrong in one segment. What its first commit continues is not known, and versions and epochs are not
-/// followed.
+/// What is wrong in one segment, and, of the last one, in those that were made ahead. What its first commit continues
+/// is not known, and versions and epochs are not followed.
 ///
 /// # Errors
 /// As [`crate::verify`].
@@ -38,7 +38,7 @@ pub fn verify_segment(files: &JournalFiles, segment: u32) -> Result<Vec<Finding>
     if scanner.extent.end.is_some_and(|end| end.place.segment() == segment) {
         verifying.end(&scanner)?;
     }
-    Ok(verifying.into_findings(segment))
+    Ok(verifying.into_findings())
 }
 
 /// What is wrong with a footer or a run: every block of it is read.

@@ -2,7 +2,7 @@
 //! all others get on, and while a read goes on so do the others.
 
 use super::witness;
-use kronika_log::{Beside, Step, Stepper};
+use kronika_log::{Beside, Call, Fault, FaultKind, SimulatedDisk, Step, Stepper};
 use std::{cell::RefCell, rc::Rc};
 
 type Steps = Rc<RefCell<Option<Stepper>>>;
@@ -14,7 +14,16 @@ struct Midst {
     stepper: Option<Steps>,
 }
 
+/// The power fails at a write that matters, or soon after it.
+struct Strike {
+    disk: SimulatedDisk,
+    random: fastrand::Rng,
+    /// Only at writes to this offset.
+    offset: Option<u64>,
+}
+
 thread_local! {
+    static STRIKE: RefCell<Option<Strike>> = const { RefCell::new(None) };
     static MIDST: RefCell<Option<Midst>> = const { RefCell::new(None) };
 }
 
@@ -22,6 +31,17 @@ thread_local! {
 pub fn opened(beside: Beside, seed: u64) {
     let random = fastrand::Rng::with_seed(seed);
     MIDST.set(Some(Midst { random, beside, stepper: None }));
+}
+
+/// Lets the power fail at a write, or soon after it: at any, or at any to an offset.
+pub fn strike_at_write(disk: &SimulatedDisk, offset: Option<u64>, seed: u64) {
+    let random = fastrand::Rng::with_seed(seed);
+    STRIKE.set(Some(Strike { disk: disk.clone(), random, offset }));
+}
+
+/// Lets the power be.
+pub fn strike_no_more() {
+    STRIKE.set(None);
 }
 
 /// The log has ended.
@@ -45,12 +65,30 @@ pub fn with_steps<T>(stepper: &Steps, read: impl FnOnce() -> T) -> T {
 }
 
 /// A call to the disk is about to be done.
-pub fn disk_is_called() {
+pub fn disk_is_called(call: Call) {
     witness::look_now();
+    let strikes = |strike: &mut Strike| {
+        call.kind == FaultKind::Write
+            && strike.offset.is_none_or(|offset| offset == call.offset)
+            && strike.random.bool()
+    };
+    if let Some(mut strike) = STRIKE.with_borrow_mut(|strike| strike.take_if(strikes)) {
+        strike.now();
+    }
     // What is done here makes calls of its own.
     let Some(mut midst) = MIDST.take() else { return };
     midst.get_on();
     MIDST.set(Some(midst));
+}
+
+impl Strike {
+    fn now(&mut self) {
+        let within = [3, 4, 10][self.random.usize(..3)];
+        self.disk.power_fails_at(self.random.u64(1..within));
+        if self.offset.is_some() && self.random.u8(..3) == 0 {
+            self.disk.fail(Fault { kind: FaultKind::Directory, nth: 1, forever: false });
+        }
+    }
 }
 
 impl Midst {
@@ -66,7 +104,7 @@ impl Midst {
         } else {
             let steps = [0, 0, 0, 1, 2, 8][random.usize(..6)];
             for _ in 0..steps {
-                beside.step(Step::ALL[random.usize(..Step::ALL.len())]);
+                beside.step(Step::BESIDE[random.usize(..Step::BESIDE.len())]);
             }
         }
     }

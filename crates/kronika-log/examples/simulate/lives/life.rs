@@ -14,6 +14,8 @@ use std::{cell::RefCell, path::Path, rc::Rc, sync::Arc};
 
 /// Openings of one life that end badly in a row, at most.
 const OPENINGS_FAILED_MAX: usize = 4;
+/// Where the first commit of a segment is.
+const FIRST_COMMIT: u64 = 4096;
 const STREAMS: &[&str] =
     &["account/a", "account/b", "account/c", "order/1", "order/2", "other/x/y"];
 
@@ -35,6 +37,8 @@ pub struct Life {
 enum Hazard {
     None,
     Power,
+    /// The power fails at the first commit of a segment, perhaps while another call fails.
+    PowerAtFirstCommit,
     Fault,
     Full,
     Misread,
@@ -72,28 +76,30 @@ impl Life {
     pub fn live(&mut self) -> Checked {
         witness::watch(&self.witness);
         for _ in 0..self.random.usize(3..=self.plan.openings) {
-            if !self.open()? {
+            if !self.open(OPENINGS_FAILED_MAX)? {
                 return Ok(());
             }
             self.run()?;
             self.end()?;
         }
-        if self.open()? {
+        // Nothing goes wrong any more, so that the published head is the newest one.
+        if self.open(0)? {
             damage::afterwards(self)?;
         }
         Ok(())
     }
 
-    /// Opens the log, however often that ends badly; false if this life ends here, as is right.
-    fn open(&mut self) -> Checked<bool> {
+    /// Opens the log, after as many times at most that end badly; false if this life ends here, as is right.
+    fn open(&mut self, failing_max: usize) -> Checked<bool> {
         for attempt in 0.. {
             self.disk.heal();
             self.disk.limit(None);
-            let hazard = attempt < OPENINGS_FAILED_MAX && self.random.u8(..3) == 0;
+            let hazard = attempt < failing_max && self.random.u8(..5) < 2;
             if hazard {
-                match self.random.u8(..4) {
-                    0 | 1 => self.disk.power_fails_at(self.random.u64(1..16)),
-                    2 => self.fault(12),
+                match self.random.u8(..6) {
+                    0 | 5 => in_midst::strike_at_write(&self.disk, None, self.random.u64(..)),
+                    1 | 2 => self.disk.power_fails_at(self.random.u64(1..16)),
+                    3 => self.fault(12),
                     _ => self.disk.limit(Some(self.disk.used() + self.random.usize(..16 << 10))),
                 }
             }
@@ -101,7 +107,10 @@ impl Life {
             settings.seed = Some(self.random.u64(..));
             self.tally.openings += 1;
             self.disk.remark(|| format!("== opening, hazard {hazard}"));
-            match Log::open_stepped(Arc::new(self.disk.clone()), Path::new(PATH), settings) {
+            let disk = Arc::new(self.disk.clone());
+            let opened = Log::open_stepped(disk, Path::new(PATH), settings);
+            in_midst::strike_no_more();
+            match opened {
                 Ok((log, stepper)) => {
                     self.disk.heal();
                     self.disk.limit(None);
@@ -151,8 +160,9 @@ impl Life {
     /// The log is used, while this or that goes wrong.
     fn run(&mut self) -> Checked {
         let hazard = match self.random.u8(..10) {
-            0..2 => Hazard::None,
-            2..6 => Hazard::Power,
+            0 => Hazard::None,
+            1..4 => Hazard::Power,
+            4..6 => Hazard::PowerAtFirstCommit,
             6..8 => Hazard::Fault,
             8 => Hazard::Full,
             _ => Hazard::Misread,
@@ -160,8 +170,19 @@ impl Life {
         self.disk.remark(|| format!("== open, hazard {hazard:?}"));
         match hazard {
             Hazard::None => {}
+            Hazard::PowerAtFirstCommit => {
+                let seed = self.random.u64(..);
+                in_midst::strike_at_write(&self.disk, Some(FIRST_COMMIT), seed);
+                if self.random.u8(..4) == 0 {
+                    self.fault(12);
+                }
+            }
             Hazard::Power => self.disk.power_fails_at(self.random.u64(1..70)),
-            Hazard::Fault => self.fault(40),
+            Hazard::Fault => {
+                for _ in 0..self.random.usize(1..3) {
+                    self.fault(40);
+                }
+            }
             Hazard::Full => {
                 self.disk.limit(Some(self.disk.used() + self.random.usize(..40 << 10)));
             }
@@ -175,7 +196,7 @@ impl Life {
         }
         self.allowed = match hazard {
             Hazard::None | Hazard::Full => Allowed::Nothing,
-            Hazard::Power | Hazard::Fault => Allowed::Unavailable,
+            Hazard::Power | Hazard::PowerAtFirstCommit | Hazard::Fault => Allowed::Unavailable,
             Hazard::Misread => Allowed::Damaged,
         };
         for _ in 0..self.random.usize(1..self.plan.actions) {
@@ -303,6 +324,7 @@ impl Life {
     }
 
     fn ended(&mut self) {
+        in_midst::strike_no_more();
         in_midst::ended();
         self.witness.borrow_mut().ended();
         drop(self.stepper.take());

@@ -119,7 +119,7 @@ fn event(habits: Habits, random: &mut fastrand::Rng) -> NewEvent {
 }
 
 fn body(habits: Habits, random: &mut fastrand::Rng) -> Bytes {
-    if habits.large_bytes > 0 && random.u8(..100) == 0 {
+    if habits.large_bytes > 0 && random.u8(..40) == 0 {
         return Bytes::from(vec![random.lowercase() as u8; random.usize(..habits.large_bytes)]);
     }
     let length = random.usize(..=habits.body_bytes);

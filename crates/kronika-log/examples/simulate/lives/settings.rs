@@ -33,7 +33,7 @@ pub fn settings(random: &mut fastrand::Rng) -> Settings {
     let kib =
         |choices: &[u64], random: &mut fastrand::Rng| choices[random.usize(..choices.len())] << 10;
     Settings {
-        segment_bytes: kib(&[8, 8, 12, 16, 16, 32, 64], random),
+        segment_bytes: kib(&[8, 8, 8, 12, 16, 16, 32, 64], random),
         first_segment_bytes: kib(&[8, 8, 12, 16], random),
         commit_bytes: kib(&[1, 2, 4, 16], random) as usize,
         queue_bytes: kib(&[2, 8, 64, 64, 64, 1024], random) as usize,
@@ -51,6 +51,6 @@ pub fn habits(random: &mut fastrand::Rng) -> Habits {
         body_bytes: [40, 200, 200, 800][random.usize(..4)],
         group: [1, 3, 6, 12][random.usize(..4)],
         sparse: random.u8(..50) == 0,
-        large_bytes: [0, 0, 20 << 10][random.usize(..3)],
+        large_bytes: [0, 6 << 10, 20 << 10][random.usize(..3)],
     }
 }
