@@ -308,3 +308,31 @@ fn a_page_of_a_common_tag_reads_no_more_of_a_footer_than_it_needs() {
         assert!(reads < 40, "{reads} reads after {after}");
     }
 }
+
+/// A command that is sent again is looked up by the id of its append, which is mostly one of the newest.
+#[test]
+fn an_append_is_looked_for_by_its_id_from_the_newest_on() {
+    let disk = SimulatedDisk::new(7);
+    let log = open_with(
+        &disk,
+        Settings { segment_bytes: 4 << 20, first_segment_bytes: 4 << 20, ..settings() },
+    );
+    let (mut version, mut ids) = (0, Vec::new());
+    while log.stats().sealed_segments == 0 {
+        let group = (0..100).map(|n| append("a", version + n, 1)).collect::<Vec<_>>();
+        ids.extend(group.iter().map(|append| append.id));
+        assert!(send(&log, group).iter().all(Result::is_ok));
+        version += 100;
+    }
+    assert!(version > 16_000, "{version}");
+    let reads = |id| {
+        disk.record();
+        let found = block_on(log.read_append(&stream("a"), AppendBy::Id(id))).unwrap().unwrap();
+        assert_eq!(found.header.id, id);
+        disk.recorded().iter().filter(|call| call.starts_with("read")).count()
+    };
+    let (newest, oldest) = (reads(ids[ids.len() - 500]), reads(ids[0]));
+    assert!(newest < 50 && oldest > 100, "{newest} and {oldest} reads");
+    let none = append("a", 0, 1).id;
+    assert_eq!(block_on(log.read_append(&stream("a"), AppendBy::Id(none))).unwrap(), None);
+}
