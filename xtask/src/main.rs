@@ -33,7 +33,9 @@ usage: cargo xtask TASK
   fuzz [--seconds N]     the fuzz targets, two minutes in all or as long as is said
   simulate [--seeds N] [--from SEED] [--seed SEED] [--json]
                          lives of the log on simulated disks, each from its seed, checked against a model
-  kills [--rounds N]     kills a process that appends, 200 times unless said otherwise, and looks what is there";
+  kills [--rounds N]     kills a process that appends, 200 times unless said otherwise, and looks what is there
+  sweep                  lets every call to the disk in the life of a log fail in turn, once and for ever
+  bitflips               flips every single bit of a journal in turn; it takes some minutes";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
         ["bench", arguments @ ..] if !arguments.is_empty() => bench::run(arguments),
         ["fuzz", arguments @ ..] => fuzz::run(arguments),
         ["simulate", arguments @ ..] => simulate::run(arguments),
+        ["bitflips"] => simulate::bit_flips(),
+        ["sweep"] => simulate::sweep(),
         ["kills"] => simulate::kills("200"),
         ["kills", "--rounds", rounds] => simulate::kills(rounds),
         ["help" | "--help" | "-h"] => {

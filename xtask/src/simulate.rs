@@ -1,5 +1,5 @@
-//! `cargo xtask simulate` and `cargo xtask kills`: the log loses its power on a simulated disk, or its process is
-//! killed on the real one, as often as it is asked for.
+//! `cargo xtask simulate`, `kills`, `sweep` and `bitflips`: the log loses its power on a simulated disk, or its process
+//! is killed on the real one, as often as it is asked for; every call to its disk fails, or every bit of it is flipped.
 
 use crate::shell::{self, Done};
 
@@ -7,6 +7,14 @@ const SIMULATE: &[&str] =
     &["run", "--release", "--package", "kronika-log", "--example", "simulate", "--"];
 const KILLS: &[&str] =
     &["test", "--release", "--package", "kronika-log", "--test", "kills", "--", "--nocapture"];
+const BIT_FLIPS: &[&str] =
+    &["test", "--release", "--package", "kronika-log", "--test", "bit_flips", "--", "--nocapture"];
+/// How the test knows that it is to take all bits.
+const ALL_BITS: &str = "KRONIKA_BIT_FLIPS";
+const SWEEP: &[&str] =
+    &["test", "--release", "--package", "kronika-log", "--test", "sweep", "--", "--nocapture"];
+/// How the test knows that it is to let every call fail.
+const ALL_CALLS: &str = "KRONIKA_SWEEP";
 /// How the test knows how often to kill.
 const ROUNDS: &str = "KRONIKA_KILLS";
 
@@ -18,4 +26,14 @@ pub(crate) fn run(arguments: &[&str]) -> Done {
 /// Kills the real process so many times.
 pub(crate) fn kills(rounds: &str) -> Done {
     shell::run(shell::cargo(KILLS).env(ROUNDS, rounds))
+}
+
+/// Flips every bit of a journal in turn, one test after the other, each on all cores.
+pub(crate) fn bit_flips() -> Done {
+    shell::run(shell::cargo(BIT_FLIPS).arg("--test-threads=1").env(ALL_BITS, "all"))
+}
+
+/// Lets every call to the disk in the life of a log fail in turn, once and for ever.
+pub(crate) fn sweep() -> Done {
+    shell::run(shell::cargo(SWEEP).env(ALL_CALLS, "all"))
 }

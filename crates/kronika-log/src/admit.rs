@@ -2,6 +2,8 @@
 //!
 //! One of these lives as long as the log, so that what waited while a write failed is still recognized.
 
+#[cfg(feature = "planted-faults")]
+use crate::PlantedFault;
 use kronika_core::{
     Append, AppendError, Chains, Epoch, Loading, SLICES, SliceRange, StreamId, check_limits,
 };
@@ -14,9 +16,9 @@ pub(crate) struct Admission {
     chains: Chains,
     /// Refused for every stream.
     floor: Option<Loading>,
-    /// Leaves the chain rule out, which a checker must find.
+    /// A rule that is left out, which a checker must find.
     #[cfg(feature = "planted-faults")]
-    pub(crate) chain_left_out: bool,
+    pub(crate) planted: Option<PlantedFault>,
 }
 
 impl Admission {
@@ -27,7 +29,7 @@ impl Admission {
             chains: Chains::default(),
             floor: None,
             #[cfg(feature = "planted-faults")]
-            chain_left_out: false,
+            planted: None,
         }
     }
 
@@ -35,13 +37,16 @@ impl Admission {
     pub(crate) fn check(&mut self, append: &Append) -> Result<(), AppendError> {
         check_limits(append)?;
         let now = self.epochs[usize::from(append.stream.slice().get())];
-        if append.epoch < now {
+        let fenced = append.epoch < now;
+        #[cfg(feature = "planted-faults")]
+        let fenced = fenced && self.planted != Some(PlantedFault::EpochLeftOut);
+        if fenced {
             return Err(AppendError::Fenced { held: append.epoch, now });
         }
         let admitted = self.chains.admits(&append.stream, append.loading)
             && self.floor.is_none_or(|floor| append.loading > floor);
         #[cfg(feature = "planted-faults")]
-        let admitted = admitted || self.chain_left_out;
+        let admitted = admitted || self.planted == Some(PlantedFault::ChainLeftOut);
         if admitted { Ok(()) } else { Err(AppendError::Predecessor) }
     }
 

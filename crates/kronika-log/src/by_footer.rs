@@ -1,7 +1,7 @@
 //! Reading by position with a filter, in a sealed segment: what passes is found in the footer, and only that is read.
 
 use crate::{
-    footer::{Footer, tag_hash},
+    footer::{Footer, Tagged, tag_hash},
     format::AppendSummary,
     place::Place,
     read::{Fault, RECORD_AHEAD, Reader},
@@ -95,8 +95,8 @@ struct Wanted {
     slices: kronika_core::SliceRange,
     /// Whether an aggregate type passes, by its number; empty where all do.
     kinds: Vec<bool>,
-    /// Ordinals of appends with one of the tags, where there is a choice of tags.
-    ordinals: Option<Vec<u32>>,
+    /// Hashes of the tags of which an append must have one; empty where it need not.
+    tags: Vec<u64>,
 }
 
 impl Wanted {
@@ -115,20 +115,8 @@ impl Wanted {
                 return Ok(None);
             }
         }
-        let mut ordinals = None;
-        if !filter.tags.is_empty() {
-            let mut all = Vec::new();
-            for tag in &filter.tags {
-                all.extend(footer.tagged(tag_hash(tag))?);
-            }
-            all.sort_unstable();
-            all.dedup();
-            if all.is_empty() {
-                return Ok(None);
-            }
-            ordinals = Some(all);
-        }
-        Ok(Some(Self { slices: filter.slices, kinds, ordinals }))
+        let tags = filter.tags.iter().map(|tag| tag_hash(tag)).collect();
+        Ok(Some(Self { slices: filter.slices, kinds, tags }))
     }
 
     fn admits(&self, summary: &AppendSummary) -> bool {
@@ -142,7 +130,8 @@ impl Wanted {
 /// The summaries that may pass, in the order of the log, from a position of the segment on.
 struct Summaries<'a> {
     footer: &'a Footer,
-    ordinals: Option<std::slice::Iter<'a, u32>>,
+    /// Those with each of the tags; empty where all are looked at.
+    tagged: Vec<Tagged<'a>>,
     /// The first block in memory, and the summaries from there on.
     block: u64,
     taken: Vec<AppendSummary>,
@@ -150,7 +139,7 @@ struct Summaries<'a> {
 }
 
 impl<'a> Summaries<'a> {
-    fn new(footer: &'a Footer, wanted: &'a Wanted, after: u64) -> io::Result<Self> {
+    fn new(footer: &'a Footer, wanted: &Wanted, after: u64) -> io::Result<Self> {
         let section = footer.header.appends_in_order;
         let (mut low, mut high) = (0, section.blocks());
         // The first block whose first append is behind the position; the one before it may hold it.
@@ -160,18 +149,30 @@ impl<'a> Summaries<'a> {
             if u64::from(first.position) <= after { low = middle + 1 } else { high = middle }
         }
         let block = low.saturating_sub(1);
-        let begins = block * section.per_block();
-        let ordinals = wanted.ordinals.as_ref().map(|ordinals| {
-            let first = ordinals.partition_point(|ordinal| u64::from(*ordinal) < begins);
-            ordinals[first..].iter()
-        });
-        Ok(Self { footer, ordinals, block, taken: Vec::new(), at: 0 })
+        // Ordinals of a segment's appends have 32 bits.
+        let begins = u32::try_from(block * section.per_block()).unwrap_or(u32::MAX);
+        let tagged = wanted.tags.iter().map(|hash| footer.tagged(*hash, begins));
+        let tagged = tagged.collect::<io::Result<_>>()?;
+        Ok(Self { footer, tagged, block, taken: Vec::new(), at: 0 })
+    }
+
+    /// The next append with one of the tags.
+    fn next_tagged(&mut self) -> io::Result<Option<u32>> {
+        let mut next = None;
+        for tagged in &mut self.tagged {
+            let ordinal = tagged.peek()?;
+            next = next.into_iter().chain(ordinal).min();
+        }
+        if let Some(ordinal) = next {
+            self.tagged.iter_mut().try_for_each(|tagged| tagged.pass(ordinal))?;
+        }
+        Ok(next)
     }
 
     fn next(&mut self) -> io::Result<Option<AppendSummary>> {
         let per_block = self.footer.header.appends_in_order.per_block();
-        if let Some(ordinals) = &mut self.ordinals {
-            let Some(ordinal) = ordinals.next().copied().map(u64::from) else { return Ok(None) };
+        if !self.tagged.is_empty() {
+            let Some(ordinal) = self.next_tagged()?.map(u64::from) else { return Ok(None) };
             let block = ordinal / per_block;
             if self.taken.is_empty() || block != self.block {
                 self.taken = self.footer.appends(block, 1)?;

@@ -193,6 +193,11 @@ impl Committer {
                 .map_err(|error| AppendError::Unavailable(self.shared.index_failed(&error)))?;
             return Err(conflict(append, found));
         }
+        #[cfg(feature = "planted-faults")]
+        if self.shared.settings.plants(crate::PlantedFault::ColdLookupLeftOut) {
+            let admitted = self.shared.index.replay(&append.stream, append.expected, events);
+            return admitted.map_err(|found| conflict(append, found));
+        }
         let admitted = self.shared.index.admit(&append.stream, append.expected, events);
         admitted.map_err(|refused| match refused {
             NotAdmitted::Found(found) => conflict(append, found),

@@ -61,19 +61,34 @@ impl Following {
         if head.number <= self.replay.state.number {
             return Ok(false);
         }
+        if self.place.offset() == FIRST_COMMIT {
+            // Until its first commit a segment may be made anew, larger, under the same name.
+            self.segment = self.open(self.place.segment())?;
+        }
         while self.replay.state.number < head.number {
             self.commit(&head)?;
+        }
+        #[cfg(feature = "planted-faults")]
+        if self.shared.settings.plants(crate::PlantedFault::BeyondTheHead) {
+            let end = Place::new(head.end.segment(), self.segment.bytes);
+            while self.commit(&PublishedHead { end, ..head }).is_ok() {}
+            return Ok(self.follows());
         }
         if self.replay.state.previous != head.previous {
             return Err(diverged("the published head is that of another commit"));
         }
+        Ok(self.follows())
+    }
+
+    /// Shows readers what was read.
+    fn follows(&self) -> bool {
         let state = &self.replay.state;
         let mut epochs = self.shared.epochs.write().unwrap_or_else(PoisonError::into_inner);
         epochs.copy_from_slice(&state.epochs);
         drop(epochs);
         let durable = Durable { end: self.place, mark: state.mark, failed: None };
         self.shared.durable.send_replace(durable);
-        Ok(true)
+        true
     }
 
     /// Reads the next commit, which is durable.
@@ -86,7 +101,14 @@ impl Following {
         let read = if offset + COMMIT_HEADER_BYTES as u64 > end {
             Err(CommitFault::Missing)
         } else {
-            let source = Source { file: &**file, seal: *seal, end, ahead: READ_AHEAD };
+            let source = Source {
+                file: &**file,
+                seal: *seal,
+                end,
+                ahead: READ_AHEAD,
+                #[cfg(feature = "planted-faults")]
+                unchecked: false,
+            };
             source.commit(&mut self.window, offset)
         };
         match read {
@@ -115,16 +137,21 @@ impl Following {
     /// Goes on in the next segment.
     fn roll(&mut self) -> Result<(), ReadError> {
         let number = self.place.segment() + 1;
-        let Shared { disk, directory, incarnation, segments, .. } = &*self.shared;
-        let opened = open_segment(&**disk, directory, number, OpenMode::Read, Some(*incarnation))
-            .map_err(unavailable)?;
-        let (seal, bytes) = (opened.header.seal(), opened.header.bytes);
+        self.segment = self.open(number)?;
         let first = self.replay.state.mark.position.plus(1);
-        segments.roll(self.place.offset(), SegmentInfo { seal, first, end: FIRST_COMMIT });
-        self.segment = OpenSegment { file: opened.file, seal, bytes };
+        let info = SegmentInfo { seal: self.segment.seal, first, end: FIRST_COMMIT };
+        self.shared.segments.roll(self.place.offset(), info);
         self.place = Place::new(number, FIRST_COMMIT);
         self.adopt();
         Ok(())
+    }
+
+    fn open(&self, number: u32) -> Result<OpenSegment, ReadError> {
+        let Shared { disk, directory, incarnation, .. } = &*self.shared;
+        let opened = open_segment(&**disk, directory, number, OpenMode::Read, Some(*incarnation))
+            .map_err(unavailable)?;
+        let (seal, bytes) = (opened.header.seal(), opened.header.bytes);
+        Ok(OpenSegment { file: opened.file, seal, bytes })
     }
 
     /// Takes the runs that the writer has made meanwhile, so that memory stays bounded. What cannot be taken now,

@@ -21,6 +21,8 @@ pub(crate) struct Footer {
     pub(crate) header: FooterHeader,
     file: Arc<dyn DiskFile>,
     seed: u32,
+    #[cfg(feature = "planted-faults")]
+    pub(crate) unchecked: bool,
 }
 
 impl Footer {
@@ -37,7 +39,15 @@ impl Footer {
             return Err(wrong("the file is another footer, or not all of it"));
         }
         let (incarnation, seed) = (identity.incarnation, identity.seed());
-        Ok(Self { segment, incarnation, header, file, seed })
+        Ok(Self {
+            segment,
+            incarnation,
+            header,
+            file,
+            seed,
+            #[cfg(feature = "planted-faults")]
+            unchecked: false,
+        })
     }
 
     fn all(&self, section: Section) -> io::Result<Vec<u8>> {
@@ -45,7 +55,20 @@ impl Footer {
     }
 
     pub(crate) fn blocks(&self, section: Section, first: u64, count: u64) -> io::Result<Vec<u8>> {
+        #[cfg(feature = "planted-faults")]
+        if self.unchecked {
+            return section.unchecked_blocks(&*self.file, first, count);
+        }
         section.some_blocks(&*self.file, self.seed, first, count)
+    }
+
+    /// Reads every block.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn read_all(&self) -> io::Result<()> {
+        let FooterHeader { commits_by_position, appends_in_order, tags, types, epochs, .. } =
+            self.header;
+        let sections = [commits_by_position, appends_in_order, tags, types, epochs];
+        sections.into_iter().try_for_each(|section| self.all(section).map(drop))
     }
 
     /// Where the log stood at the end of the segment.
@@ -101,34 +124,68 @@ impl Footer {
         Ok(records.chunks_exact(AppendSummary::BYTES).map(AppendSummary::decode).collect())
     }
 
-    /// The ordinals of appends of which an event may have a tag of this hash, in order.
-    pub(crate) fn tagged(&self, hash: u64) -> io::Result<Vec<u32>> {
+    /// The ordinals, from one on, of appends of which an event may have a tag of this hash.
+    pub(crate) fn tagged(&self, hash: u64, from: u32) -> io::Result<Tagged<'_>> {
         let section = self.header.tags;
-        let hash_of = |record: &[u8]| u64::from_le_bytes(record[..8].try_into().expect("eight"));
         let (mut low, mut high) = (0, section.blocks());
-        // The first block that ends at or above the hash.
+        // The first block that does not end before it.
         while low < high {
             let middle = low + (high - low) / 2;
             let records = self.blocks(section, middle, 1)?;
-            let last = hash_of(&records[records.len() - TAG_BYTES as usize..]);
-            if last < hash { low = middle + 1 } else { high = middle }
+            let last = &records[records.len() - TAG_BYTES as usize..];
+            if tag_of(last) < (hash, from) { low = middle + 1 } else { high = middle }
         }
-        let mut ordinals = Vec::new();
-        while low < section.blocks() {
-            let records = self.blocks(section, low, 1)?;
-            for record in records.chunks_exact(TAG_BYTES as usize) {
-                match hash_of(record).cmp(&hash) {
-                    std::cmp::Ordering::Less => {}
-                    std::cmp::Ordering::Equal => {
-                        let ordinal = record[8..12].try_into().expect("four");
-                        ordinals.push(u32::from_le_bytes(ordinal));
-                    }
-                    std::cmp::Ordering::Greater => return Ok(ordinals),
+        let mut tagged = Tagged { footer: self, hash, block: low, records: Vec::new(), at: 0 };
+        while tagged.peek()?.is_some_and(|ordinal| ordinal < from) {
+            tagged.at += TAG_BYTES as usize;
+        }
+        Ok(tagged)
+    }
+}
+
+/// Hash and ordinal of a record of the tags.
+fn tag_of(record: &[u8]) -> (u64, u32) {
+    let hash = u64::from_le_bytes(record[..8].try_into().expect("eight"));
+    (hash, u32::from_le_bytes(record[8..12].try_into().expect("four")))
+}
+
+/// Appends with a tag, in order, of which no more is read than is asked for: a page may need few of very many.
+pub(crate) struct Tagged<'a> {
+    footer: &'a Footer,
+    hash: u64,
+    /// The block to read next.
+    block: u64,
+    records: Vec<u8>,
+    at: usize,
+}
+
+impl Tagged<'_> {
+    /// The next ordinal, which stays the next one.
+    pub(crate) fn peek(&mut self) -> io::Result<Option<u32>> {
+        let section = self.footer.header.tags;
+        loop {
+            if self.at == self.records.len() {
+                if self.block >= section.blocks() {
+                    return Ok(None);
                 }
+                self.records = self.footer.blocks(section, self.block, 1)?;
+                (self.block, self.at) = (self.block + 1, 0);
             }
-            low += 1;
+            let (hash, ordinal) = tag_of(&self.records[self.at..]);
+            match hash.cmp(&self.hash) {
+                std::cmp::Ordering::Less => self.at += TAG_BYTES as usize,
+                std::cmp::Ordering::Equal => return Ok(Some(ordinal)),
+                std::cmp::Ordering::Greater => return Ok(None),
+            }
         }
-        Ok(ordinals)
+    }
+
+    /// Passes over an ordinal, if it is the next one.
+    pub(crate) fn pass(&mut self, ordinal: u32) -> io::Result<()> {
+        if self.peek()? == Some(ordinal) {
+            self.at += TAG_BYTES as usize;
+        }
+        Ok(())
     }
 }
 

@@ -37,6 +37,8 @@ mod replay;
 mod seal_segment;
 mod sealed_prefix;
 mod sealing;
+#[cfg(test)]
+mod sealing_tests;
 mod segments;
 mod settings;
 mod shared;
@@ -77,3 +79,6 @@ pub use tools::{
     ScannedCommit, Scanner, ToolError, TypeStats, VerifyReport, backup, export, import, restore,
     stats, verify, write_lines,
 };
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub use tools::{verify_derived_file, verify_segment};

@@ -12,7 +12,7 @@ use crate::{
     lock::DirectoryLock,
     place::Place,
     pool::Pool,
-    prepare::{Preparation, make_segment},
+    prepare::{Making, Preparation, make_segment},
     queue::Queue,
     random::Random,
     real_disk::RealDisk,
@@ -36,8 +36,8 @@ use tokio::sync::watch;
 
 /// The embedded journal.
 ///
-/// Cheap to clone. When the last clone is dropped, what was queued is still written, then the files are closed;
-/// that takes one sync at most.
+/// Cheap to clone. When the last clone is dropped, what was queued is still written, then the files are closed: that
+/// waits for the writes, and for the segment that is being sealed, if one is.
 ///
 /// ```
 /// use kronika_core::Journal;
@@ -176,14 +176,25 @@ impl Duties {
             salt: random.next(),
             ..active.header
         };
-        let preparation = Preparation::new(Arc::clone(&disk), path, next, recovered.ready);
+        #[cfg_attr(not(feature = "planted-faults"), allow(unused_mut))]
+        let mut preparation = Preparation::new(Arc::clone(&disk), path, next, recovered.ready);
+        #[cfg(feature = "planted-faults")]
+        {
+            preparation.planted = settings.planted_fault;
+        }
         let preparation = Arc::new(preparation);
+        #[cfg_attr(not(feature = "planted-faults"), allow(unused_mut))]
+        let mut segments = Segments::new(Arc::clone(&disk), path, recovered.segments);
+        #[cfg(feature = "planted-faults")]
+        {
+            segments.footers_unchecked = settings.plants(crate::PlantedFault::FooterNotChecked);
+        }
         let durable = Durable { end, mark, failed: None };
         let shared = Arc::new(Shared {
             incarnation,
             index: recovered.index,
             recent: recovered.recent,
-            segments: Segments::new(Arc::clone(&disk), path, recovered.segments),
+            segments,
             durable: watch::Sender::new(durable),
             epochs: RwLock::new(state.epochs.clone()),
             queue: Queue::new(settings.queue_bytes),
@@ -199,7 +210,7 @@ impl Duties {
         let mut admission = Admission::new(state.epochs);
         #[cfg(feature = "planted-faults")]
         {
-            admission.chain_left_out = shared.settings.plants(crate::PlantedFault::ChainLeftOut);
+            admission.planted = shared.settings.planted_fault;
         }
         let tail = Tail {
             active,
@@ -253,7 +264,8 @@ fn create(
     let incarnation = Incarnation::new(incarnation);
     let bytes = settings.first_segment_bytes.min(settings.segment_bytes);
     let header = SegmentHeader { incarnation, segment: 1, bytes, salt: random.next() };
-    let active = make_segment(disk, path, header, |_| true)?.expect("nothing stopped it");
+    let making = Making::new(path, header);
+    let active = make_segment(disk, making, |_| true)?.expect("nothing stopped it");
     // What an earlier try left behind belongs to no history.
     let head = disk.open(&path.join(HEAD_FILE), OpenMode::Write)?;
     write_full(&*head, &[0; HEAD_BYTES], 0)?;

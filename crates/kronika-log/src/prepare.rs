@@ -3,6 +3,8 @@
 //! The pace follows the filling of the present segment, so that an idle journal prepares nothing and a busy one
 //! has its next segment when half of this one is full. A full disk shows here, before an append is written.
 
+#[cfg(feature = "planted-faults")]
+use crate::PlantedFault;
 use crate::{
     disk::{Disk, DiskFile, OpenMode, write_full},
     format::SegmentHeader,
@@ -34,11 +36,9 @@ pub(crate) struct ReadySegment {
 /// bytes done; `None` if it said no.
 pub(crate) fn make_segment(
     disk: &dyn Disk,
-    directory: &Path,
-    header: SegmentHeader,
+    mut making: Making,
     mut go_on: impl FnMut(u64) -> bool,
 ) -> io::Result<Option<ReadySegment>> {
-    let mut making = Making::new(directory, header);
     loop {
         if making.is_filling() && !go_on(making.done) {
             making.abandon(disk);
@@ -66,13 +66,25 @@ pub(crate) struct Making {
     done: u64,
     synced: bool,
     named: bool,
+    #[cfg(feature = "planted-faults")]
+    planted: Option<PlantedFault>,
 }
 
 impl Making {
     pub(crate) fn new(directory: &Path, header: SegmentHeader) -> Self {
         let unready = unready_path(directory, header.segment);
         let (file, done, synced, named) = (None, 0, false, false);
-        Self { header, unready, directory: directory.to_owned(), file, done, synced, named }
+        Self {
+            header,
+            unready,
+            directory: directory.to_owned(),
+            file,
+            done,
+            synced,
+            named,
+            #[cfg(feature = "planted-faults")]
+            planted: None,
+        }
     }
 
     fn is_filling(&self) -> bool {
@@ -95,12 +107,20 @@ impl Making {
             }
         } else if !self.synced {
             write_full(&**file, &header.encode(), 0)?;
-            file.sync_data()?;
             self.synced = true;
+            #[cfg(feature = "planted-faults")]
+            if self.planted == Some(PlantedFault::ZerosNotSynced) {
+                return Ok(None);
+            }
+            file.sync_data()?;
         } else if !self.named {
             disk.rename(&self.unready, &segment_path(&self.directory, header.segment))?;
             self.named = true;
         } else {
+            #[cfg(feature = "planted-faults")]
+            if self.planted == Some(PlantedFault::NameNotSynced) {
+                return Ok(Some(ReadySegment { header, file: Arc::clone(file) }));
+            }
             disk.sync_directory(&self.directory)?;
             return Ok(Some(ReadySegment { header, file: Arc::clone(file) }));
         }
@@ -134,6 +154,8 @@ pub(crate) struct Preparation {
     directory: PathBuf,
     state: Mutex<State>,
     changed: Condvar,
+    #[cfg(feature = "planted-faults")]
+    pub(crate) planted: Option<PlantedFault>,
     #[cfg(feature = "simulation")]
     pub(crate) stepped: crate::stepped::SteppedMaking,
 }
@@ -173,6 +195,8 @@ impl Preparation {
             directory,
             state: Mutex::new(state),
             changed: Condvar::new(),
+            #[cfg(feature = "planted-faults")]
+            planted: None,
             #[cfg(feature = "simulation")]
             stepped: crate::stepped::SteppedMaking::default(),
         }
@@ -252,7 +276,7 @@ impl Preparation {
             };
             drop(state);
             let go_on = |done| self.wait_for_turn(done, wanted.bytes);
-            let made = make_segment(&*self.disk, &self.directory, wanted, go_on);
+            let made = make_segment(&*self.disk, self.begin(wanted), go_on);
             let failed = made.is_err();
             let Some(made) = made.transpose() else { return };
             self.made(made);
@@ -262,6 +286,16 @@ impl Preparation {
                 drop(waited.unwrap_or_else(PoisonError::into_inner));
             }
         }
+    }
+
+    fn begin(&self, wanted: SegmentHeader) -> Making {
+        #[cfg_attr(not(feature = "planted-faults"), allow(unused_mut))]
+        let mut making = Making::new(&self.directory, wanted);
+        #[cfg(feature = "planted-faults")]
+        {
+            making.planted = self.planted;
+        }
+        making
     }
 
     /// Tells what came of making a segment.
@@ -285,7 +319,7 @@ impl Preparation {
         };
         let Some(wanted) = wanted else { return false };
         let Some(making) = self.stepped.begin() else { return false };
-        let mut making = making.unwrap_or_else(|| Making::new(&self.directory, wanted));
+        let mut making = making.unwrap_or_else(|| self.begin(wanted));
         if making.is_filling() && !self.state().is_turn(making.done, wanted.bytes) {
             self.stepped.end(Some(making));
             return false;

@@ -16,8 +16,8 @@ use crate::{
 };
 use bytes::Bytes;
 use kronika_core::{
-    AppendBy, Direction, ReadError, ReadStream, RecordedAppend, StreamCursor, StreamId, StreamPage,
-    Version,
+    AppendBy, AppendId, Direction, ReadError, ReadStream, RecordedAppend, StreamCursor, StreamId,
+    StreamPage, Version,
 };
 use std::{io, ops::Range};
 
@@ -27,6 +27,8 @@ pub(crate) const RECORD_AHEAD: usize = 4 << 10;
 const RECORDS_AHEAD_MAX: usize = 128;
 /// Bytes read at once when commits are followed.
 const COMMIT_AHEAD: usize = 512 << 10;
+/// Newest appends of a stream that are looked at before those that may have an id are read.
+const IDS_AHEAD: usize = 1024;
 /// Appends in one page of a stream, whatever was asked for.
 const PAGE_APPENDS_MAX: usize = 65_536;
 
@@ -157,23 +159,7 @@ impl Reader<'_> {
         by: &AppendBy,
     ) -> Result<Option<RecordedAppend>, Fault> {
         match by {
-            AppendBy::Id(id) => {
-                let places = self.view(stream, |view| {
-                    let mut places = Vec::new();
-                    for index in (0..view.len()).rev() {
-                        let entry = view.get(index)?;
-                        places.extend(entry.may_be(*id).then_some(entry.place));
-                    }
-                    Ok(places)
-                })?;
-                for place in places {
-                    let append = self.append(place, Some(stream))?;
-                    if append.header.id == *id {
-                        return Ok(Some(append));
-                    }
-                }
-                Ok(None)
-            }
+            AppendBy::Id(id) => self.by_id(stream, *id),
             AppendBy::Key { principal, key } => {
                 let index = &self.shared.index;
                 let hash = index.key_hash(stream, principal.as_deref(), key);
@@ -191,6 +177,32 @@ impl Reader<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// From the newest on: what is asked for is mostly near.
+    fn by_id(&mut self, stream: &StreamId, id: AppendId) -> Result<Option<RecordedAppend>, Fault> {
+        let (mut before, mut ahead) = (None, IDS_AHEAD);
+        while before != Some(0) {
+            let (first, places) = self.view(stream, |view| {
+                let end = before.unwrap_or(view.len());
+                let first = end.saturating_sub(ahead);
+                let mut places = Vec::new();
+                for index in (first..end).rev() {
+                    let entry = view.get(index)?;
+                    places.extend(entry.may_be(id).then_some(entry.place));
+                }
+                Ok((first, places))
+            })?;
+            for place in places {
+                let append = self.append(place, Some(stream))?;
+                if append.header.id == id {
+                    return Ok(Some(append));
+                }
+            }
+            // Each look begins anew, so there are few of them.
+            (before, ahead) = (Some(first), ahead * 8);
+        }
+        Ok(None)
     }
 
     fn append(&mut self, place: Place, stream: Option<&StreamId>) -> Result<RecordedAppend, Fault> {
@@ -237,7 +249,10 @@ impl Reader<'_> {
             return Err(corrupt(place, Malformed::Wrong("a record's length is not possible")));
         }
         let record = self.bytes(place, info, ahead, length)?;
-        if record.len() < length || !record_is_whole(&record, info.seal, place.offset()) {
+        let whole = record.len() == length && record_is_whole(&record, info.seal, place.offset());
+        #[cfg(feature = "planted-faults")]
+        let whole = whole || self.shared.settings.plants(crate::PlantedFault::RecordNotChecked);
+        if !whole {
             return Err(corrupt(place, Malformed::Wrong("the check of a record does not fit")));
         }
         Ok(record)
@@ -253,7 +268,14 @@ impl Reader<'_> {
         let file = self.shared.segments.file(place.segment());
         let file = file.map_err(|error| Fault::Read(read_failed(place, &error)))?;
         let (seal, end, ahead) = (info.seal, info.end, COMMIT_AHEAD);
-        let source = Source { file: &*file, seal, end, ahead };
+        let source = Source {
+            file: &*file,
+            seal,
+            end,
+            ahead,
+            #[cfg(feature = "planted-faults")]
+            unchecked: self.shared.settings.plants(crate::PlantedFault::BodyNotCheckedInReads),
+        };
         let commit = source.commit(window, place.offset()).map_err(|fault| fault.must_be(place));
         match commit {
             Ok((commit, _)) => Ok(commit),

@@ -4,16 +4,24 @@
 //! A commit is accepted only where it is expected, with the number, position and predecessor that are expected.
 //! Nothing is changed before everything was judged.
 
+mod heal;
+mod seal;
+
+#[cfg(feature = "planted-faults")]
+use crate::PlantedFault;
 use crate::{
-    disk::{Disk, DiskFile, OpenMode, read_full, write_full},
+    disk::{Disk, DiskFile, OpenMode, read_full},
     error::{Damage, OpenError},
-    format::{COMMIT_BYTES_MAX, CommitHeader, FIRST_COMMIT, HEAD_BYTES, Malformed, PublishedHead},
-    index::{Index, Run, RunSet, Target},
+    format::{
+        COMMIT_BYTES_MAX, CommitHeader, FIRST_COMMIT, HEAD_BYTES, Malformed, PublishedHead,
+        UNIT_BYTES,
+    },
+    index::{Index, RunSet},
     place::Place,
     prepare::ReadySegment,
     recent::{Recent, StoredCommit},
     replay::Replay,
-    seal_segment::{FullSegment, SealFault, Sealed, seal_segment},
+    seal_segment::{FullSegment, Sealed},
     sealed_prefix::{SealedPrefix, open_segment},
     segments::{SegmentInfo, UNREADY_SUFFIX, footer_of, run_of, segment_of, segment_path},
     settings::Settings,
@@ -21,6 +29,7 @@ use crate::{
     tail::{Verdict, judge},
     window::Window,
 };
+use heal::{Torn, heal};
 use kronika_core::Incarnation;
 use std::{collections::VecDeque, io, path::Path, sync::Arc};
 
@@ -57,6 +66,8 @@ pub(crate) struct Recovery {
     pub(crate) recent_bytes: usize,
     pub(crate) heads_max: usize,
     pub(crate) index_bytes: u64,
+    #[cfg(feature = "planted-faults")]
+    pub(crate) planted: Option<PlantedFault>,
 }
 
 impl Recovery {
@@ -65,6 +76,8 @@ impl Recovery {
             recent_bytes: settings.recent_bytes,
             heads_max: settings.streams_remembered_max,
             index_bytes: settings.index_bytes,
+            #[cfg(feature = "planted-faults")]
+            planted: settings.planted_fault,
         }
     }
 }
@@ -87,15 +100,16 @@ pub(crate) fn recover(
         return Ok(None);
     }
     let prefix = SealedPrefix::open(disk, directory, &names, numbers, recovery, u64::MAX)?;
-    let runs = prefix.index.runs();
+    let covered = prefix.index.runs().covered();
     let mut scan = Scan::new(disk, directory, prefix, recovery);
-    for number in runs.covered() + 1..=numbers {
+    for number in covered + 1..=numbers {
         scan.segment(number)?;
         scan.seal_some()?;
     }
     let recovered = scan.finish(published)?;
     remove_unready(disk, directory, &names);
-    remove_unused(disk, directory, &names, &runs);
+    // Those made anew meanwhile bear the names of what was there before.
+    remove_unused(disk, directory, &names, &recovered.index.runs())?;
     disk.sync_directory(directory).map_err(failed)?;
     Ok(Some(recovered))
 }
@@ -119,8 +133,14 @@ fn remove_unready(disk: &dyn Disk, directory: &Path, names: &[String]) {
     }
 }
 
-/// Runs that were merged, and footers of segments that have to be sealed anew, only take up room.
-fn remove_unused(disk: &dyn Disk, directory: &Path, names: &[String], runs: &RunSet) {
+/// Runs that were merged only take up room; but what tells of a segment as it was once must be gone before more is
+/// written into it, or else the next opening believes it.
+fn remove_unused(
+    disk: &dyn Disk,
+    directory: &Path,
+    names: &[String],
+    runs: &RunSet,
+) -> Result<(), OpenError> {
     for name in names {
         let used = match (run_of(name), footer_of(name)) {
             (Some(run), _) => runs.runs.iter().any(|used| (used.first, used.last) == run),
@@ -128,9 +148,16 @@ fn remove_unused(disk: &dyn Disk, directory: &Path, names: &[String], runs: &Run
             (None, None) => true,
         };
         if !used {
-            let _ = disk.remove(&directory.join(name));
+            let path = directory.join(name);
+            match disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(OpenError::from_io(&path, error));
+                }
+                _ => {}
+            }
         }
     }
+    Ok(())
 }
 
 pub(crate) fn read_head(
@@ -157,13 +184,6 @@ fn damaged(segment: u32, offset: u64, what: &str) -> OpenError {
     OpenError::Damaged(Damage::at(segment, offset, what))
 }
 
-/// A range that a torn write left behind.
-#[derive(Debug, Clone, Copy)]
-struct Torn {
-    offset: u64,
-    bytes: u64,
-}
-
 struct Scan<'a> {
     disk: &'a dyn Disk,
     directory: &'a Path,
@@ -178,8 +198,9 @@ struct Scan<'a> {
     sealed: Sealed,
     /// The last segment that is sealed.
     covered: u32,
-    /// Sealing failed: it is left to the sealing thread.
+    /// Sealing did not fail, nor did merging: or else it is left to the sealing thread.
     seals: bool,
+    merges: bool,
     /// The last segment with a commit, or the first one that is not sealed.
     active: u32,
     torn: Option<Torn>,
@@ -209,53 +230,11 @@ impl<'a> Scan<'a> {
             sealed,
             covered,
             seals: true,
+            merges: true,
             active: covered + 1,
             torn: None,
             last: None,
         }
-    }
-
-    /// The full segments that are not sealed.
-    fn full(&self) -> Vec<FullSegment> {
-        let full = self.opened.iter().take_while(|opened| opened.header.segment < self.active);
-        let full = full.map(|opened| FullSegment {
-            segment: opened.header.segment,
-            seal: opened.header.seal(),
-            check: opened.header.check(),
-            end: self.end(opened.header.segment),
-        });
-        full.collect()
-    }
-
-    /// Seals full segments while too many are not: what is derived may have been lost, and memory is bounded.
-    fn seal_some(&mut self) -> Result<(), OpenError> {
-        while self.seals && self.full().len() > FULL_MAX {
-            let full = self.full()[0];
-            let target = Target {
-                disk: self.disk,
-                directory: self.directory,
-                incarnation: self.incarnation,
-                salt: self.salt,
-                filter_bytes: self.recovery.index_bytes / 4,
-            };
-            let index = &self.replay.index;
-            match seal_segment(target, index.hasher, full, &self.sealed) {
-                Ok(sealed) => self.sealed = sealed,
-                Err(SealFault::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
-                Err(SealFault::Io(_)) => self.seals = false,
-            }
-            let mut runs = RunSet::clone(&index.runs());
-            let left = self.recovery.index_bytes.saturating_sub(runs.memory_bytes());
-            let segments = (full.segment, full.segment);
-            match Run::open(self.disk, self.directory, segments, left) {
-                Ok(run) if self.seals => runs.runs.push(Arc::new(run)),
-                _ => break,
-            }
-            index.publish(runs);
-            self.opened.pop_front();
-            self.covered = full.segment;
-        }
-        Ok(())
     }
 
     fn segment(&mut self, number: u32) -> Result<(), OpenError> {
@@ -269,6 +248,8 @@ impl<'a> Scan<'a> {
         let mut offset = FIRST_COMMIT;
         loop {
             let verdict = self.judge(number, &*file, offset, bytes)?;
+            #[cfg(feature = "planted-faults")]
+            let verdict = self.cut_too_far(verdict, number, &*file, (offset, bytes))?;
             if verdict == Verdict::End {
                 break;
             }
@@ -308,6 +289,26 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    /// The last commit before what is torn is torn too.
+    #[cfg(feature = "planted-faults")]
+    fn cut_too_far(
+        &mut self,
+        verdict: Verdict,
+        number: u32,
+        file: &dyn DiskFile,
+        (offset, bytes): (u64, u64),
+    ) -> Result<Verdict, OpenError> {
+        let Verdict::Sound(header, _) = &verdict else { return Ok(verdict) };
+        if self.recovery.planted != Some(PlantedFault::CutTooFar) {
+            return Ok(verdict);
+        }
+        let length = header.bytes();
+        Ok(match self.judge(number, file, offset + length, bytes)? {
+            Verdict::Torn(behind) => Verdict::Torn(length + behind),
+            _ => verdict,
+        })
+    }
+
     fn end(&self, segment: u32) -> u64 {
         self.infos[segment as usize - 1].end
     }
@@ -327,10 +328,15 @@ impl<'a> Scan<'a> {
         };
         let mut window = std::mem::take(&mut self.window);
         let first = get(&mut window, crate::format::COMMIT_HEADER_BYTES)?;
-        if let Some(Ok((header, _))) =
+        if let Some(Ok((header, _check))) =
             first.first_chunk().map(|first| CommitHeader::decode(first, seal, offset))
         {
             let commit = get(&mut window, header.bytes() as usize)?;
+            #[cfg(feature = "planted-faults")]
+            if self.recovery.planted == Some(PlantedFault::BodyNotCheckedAtOpening) {
+                self.window = window;
+                return Ok(Verdict::Sound(header, _check));
+            }
             if let verdict @ Verdict::Sound(..) = judge(&commit, seal, offset) {
                 self.window = window;
                 return Ok(verdict);
@@ -366,8 +372,13 @@ impl<'a> Scan<'a> {
         // A torn commit may have lost its last sectors: so much has to be there to be judged.
         let end =
             if used == offset { offset + 64 } else { used.max(offset + COMMIT_BYTES_MAX as u64) };
-        let mut rest = vec![0; (end.min(bytes) - offset) as usize];
+        // No more is looked at than that; that there is something behind it is all that counts.
+        let most = offset + COMMIT_BYTES_MAX as u64 + UNIT_BYTES as u64;
+        let mut rest = vec![0; (end.min(bytes).min(most) - offset) as usize];
         read_full(file, &mut rest, offset).map_err(&failed)?;
+        if used > most {
+            *rest.last_mut().expect("it has more than a commit's bytes") = 1;
+        }
         Ok(rest)
     }
 
@@ -413,6 +424,9 @@ impl<'a> Scan<'a> {
             let another = head.number == number && head.previous != previous;
             head.incarnation == self.incarnation.get() && (head.number > number || another)
         };
+        #[cfg(feature = "planted-faults")]
+        let published =
+            published.filter(|_| self.recovery.planted != Some(PlantedFault::HeadNotCompared));
         if published.as_ref().is_some_and(behind) {
             let what = "the log ends before what was published as durable";
             return Err(damaged(end.segment(), end.offset(), what));
@@ -431,6 +445,10 @@ impl<'a> Scan<'a> {
             }
         };
         let mut torn = self.torn;
+        #[cfg(feature = "planted-faults")]
+        if self.recovery.planted == Some(PlantedFault::TornLeft) {
+            torn = None;
+        }
         // Also where nothing is torn: zeros of an opening that was killed may not be durable yet.
         if let Some(ready) = &ready {
             let torn = if closed { torn.take() } else { None };
@@ -439,7 +457,11 @@ impl<'a> Scan<'a> {
         }
         let last = self.last.take().filter(|last| last.place.segment() == newest);
         // A sealed segment was durable long ago.
-        if newest > self.covered {
+        let is_to_sync = newest > self.covered;
+        #[cfg(feature = "planted-faults")]
+        let is_to_sync = is_to_sync
+            && (torn.is_some() || self.recovery.planted != Some(PlantedFault::EndNotSynced));
+        if is_to_sync {
             let failed = failed(self.directory, newest);
             heal(&*active.file, torn, last.as_ref()).map_err(failed)?;
         }
@@ -460,27 +482,6 @@ impl<'a> Scan<'a> {
             full,
         })
     }
-}
-
-/// Overwrites what was torn with zeros, and makes the end of the log durable.
-fn heal(file: &dyn DiskFile, torn: Option<Torn>, last: Option<&StoredCommit>) -> io::Result<()> {
-    let mut residue = vec![0; torn.map_or(0, |torn| torn.bytes as usize)];
-    if let Some(torn) = torn {
-        read_full(file, &mut residue, torn.offset)?;
-        write_full(file, &vec![0; residue.len()], torn.offset)?;
-    }
-    // After a failed sync the last commit may be in the page cache only, as if it were written.
-    if let Some(last) = last {
-        write_full(file, &last.bytes, last.place.offset())?;
-    }
-    // Also when nothing was written here: zeros of an opening that was killed may not be durable yet.
-    let synced = file.sync_data();
-    if let (Err(_), Some(torn)) = (&synced, torn) {
-        // The page cache may call zeros clean that never reached the disk. The next opening is to see what is
-        // torn, and to write them anew.
-        let _ = write_full(file, &residue, torn.offset);
-    }
-    synced
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

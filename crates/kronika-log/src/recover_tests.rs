@@ -65,7 +65,13 @@ fn image(bodies: &[usize]) -> Image {
 }
 
 fn recovery() -> Recovery {
-    Recovery { recent_bytes: 0, heads_max: 64, index_bytes: 1 << 20 }
+    Recovery {
+        recent_bytes: 0,
+        heads_max: 64,
+        index_bytes: 1 << 20,
+        #[cfg(feature = "planted-faults")]
+        planted: None,
+    }
 }
 
 fn open(disk: &SimulatedDisk) -> Result<Recovered, OpenError> {

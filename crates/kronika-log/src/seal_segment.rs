@@ -119,7 +119,14 @@ pub(crate) fn read_segment(
     hash.update(before.hash);
     let first = state.mark.position;
     let mut window = Window::default();
-    let source = Source { file: &*file, seal: full.seal, end: full.end, ahead: READ_AHEAD };
+    let source = Source {
+        file: &*file,
+        seal: full.seal,
+        end: full.end,
+        ahead: READ_AHEAD,
+        #[cfg(feature = "planted-faults")]
+        unchecked: false,
+    };
     let mut offset = FIRST_COMMIT;
     while offset < full.end {
         let place = Place::new(full.segment, offset);

@@ -19,8 +19,9 @@ use std::{
 
 /// Full segments that wait to be sealed, at most: then the writer waits, so that memory is bounded.
 const WAITING_MAX: usize = 8;
-/// Between two tries after a failure of the disk.
+/// Between two tries after a failure, at first and at last: each may read much before it fails again.
 const RETRY: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(16);
 
 /// What waits to be sealed, as the writer and the sealing thread share it.
 #[derive(Debug, Default)]
@@ -70,7 +71,7 @@ impl Sealing {
         if state.never_waits {
             return;
         }
-        while state.full.len() > WAITING_MAX && state.failure.is_none() && !state.closed {
+        while state.waits() {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -111,11 +112,32 @@ impl Sealing {
         self.changed.notify_all();
     }
 
-    fn failed(&self, failure: String, given_up: bool) {
+    /// Something of the index was written. What keeps segments from being sealed is as it was.
+    pub(crate) fn written(&self) {
+        let mut state = self.state();
+        if state.full.is_empty() && !state.given_up {
+            state.failure = None;
+        }
+    }
+
+    /// A run that was in doubt is right, or there is no such run any more.
+    fn settled(&self, run: (u32, u32)) {
+        self.state().doubted.retain(|doubted| *doubted != run);
+    }
+
+    pub(crate) fn failed(&self, failure: String, given_up: bool) {
         let mut state = self.state();
         state.failure = Some(failure);
         state.given_up |= given_up;
         self.changed.notify_all();
+    }
+}
+
+impl State {
+    /// Whether whoever fills a segment waits.
+    fn waits(&self) -> bool {
+        let sealing = self.failure.is_none() && !self.given_up && !self.closed;
+        sealing && self.full.len() > WAITING_MAX
     }
 }
 
@@ -135,9 +157,10 @@ impl Sealer {
     pub(crate) fn run(mut self) {
         let sealing = Arc::clone(&self.shared.sealing);
         let _guard = FailOnPanic(Arc::clone(&sealing));
+        let mut retry = RETRY;
         while !sealing.is_closed() {
             match self.step() {
-                Ok(true) => {}
+                Ok(true) => retry = RETRY,
                 Ok(false) => {
                     let idle = |state: &mut State| {
                         let full = !state.full.is_empty() && !state.given_up;
@@ -148,8 +171,9 @@ impl Sealer {
                 }
                 Err(()) => {
                     let open = |state: &mut State| !state.closed;
-                    let waited = sealing.changed.wait_timeout_while(sealing.state(), RETRY, open);
+                    let waited = sealing.changed.wait_timeout_while(sealing.state(), retry, open);
                     drop(waited.unwrap_or_else(PoisonError::into_inner));
+                    retry = (retry * 2).min(RETRY_MAX);
                 }
             }
         }
@@ -166,12 +190,29 @@ impl Sealer {
             Some(run) => self.renew(run).map(|()| true),
             None => self.merge(),
         };
-        done.map_err(|error| sealing.failed(format!("runs cannot be written: {error}"), false))
+        match done {
+            Ok(done) => {
+                if done {
+                    sealing.written();
+                }
+                Ok(done)
+            }
+            Err(error) => {
+                // A run that cannot be merged since it is wrong is made anew first.
+                let what = self.shared.index_failed(&error);
+                sealing.failed(format!("runs cannot be written: {what}"), false);
+                Err(())
+            }
+        }
     }
 
     fn seal(&mut self, full: FullSegment) -> Result<(), ()> {
         let shared = Arc::clone(&self.shared);
         let result = seal_segment(target(&shared), shared.index.hasher, full, &self.sealed);
+        #[cfg(feature = "planted-faults")]
+        if result.is_ok() && shared.settings.plants(crate::PlantedFault::RetiredEarly) {
+            shared.index.retire_early(full.segment);
+        }
         let sealed =
             result.and_then(|sealed| Ok((sealed, self.open((full.segment, full.segment))?)));
         match sealed {
@@ -200,37 +241,59 @@ impl Sealer {
 
     fn open(&self, segments: (u32, u32)) -> io::Result<Arc<Run>> {
         let shared = &self.shared;
-        let left = shared.settings.index_bytes.saturating_sub(shared.index.runs().memory_bytes());
-        Run::open(&*shared.disk, &shared.directory, segments, left).map(Arc::new)
+        let room = shared.index.runs().room(shared.settings.index_bytes, segments);
+        Run::open(&*shared.disk, &shared.directory, segments, room).map(Arc::new)
     }
 
-    /// Merges the newest runs of one size, if there are enough; segments that become full meanwhile go first.
-    fn merge(&mut self) -> io::Result<bool> {
-        let shared = Arc::clone(&self.shared);
-        let current = shared.index.runs();
-        let Some(runs) = current.to_merge() else { return Ok(false) };
-        let merged = merge_runs(target(&shared), runs, || {
-            while let Some(full) = shared.sealing.next_full() {
-                if shared.sealing.is_closed() || self.seal(full).is_err() {
-                    break;
-                }
+    /// Whether to go on with what takes long; what became full meanwhile is sealed first, for the writer may wait.
+    fn goes_on(&mut self) -> bool {
+        let sealing = Arc::clone(&self.shared.sealing);
+        while !sealing.is_closed() {
+            match sealing.next_full() {
+                Some(full) if self.seal(full).is_ok() => {}
+                _ => return true,
             }
-            !shared.sealing.is_closed()
-        })?;
-        if !merged {
-            return Ok(false);
         }
-        let run = self.open((runs[0].first, runs[runs.len() - 1].last))?;
-        shared.index.publish(shared.index.runs().replaced(run));
-        for run in runs {
-            let _ = shared.disk.remove(&run_path(&shared.directory, run.first, run.last));
-        }
+        false
+    }
+
+    /// Merges runs of one size, if there are enough.
+    fn merge(&mut self) -> io::Result<bool> {
+        let current = self.shared.index.runs();
+        let Some(runs) = current.to_merge() else { return Ok(false) };
+        let Some(run) = self.merged(runs)? else { return Ok(false) };
+        let index = &self.shared.index;
+        index.publish(index.runs().replaced(run));
+        self.remove(runs);
         Ok(true)
+    }
+
+    /// One run instead of several; none if the log is closed meanwhile.
+    fn merged(&mut self, runs: &[Arc<Run>]) -> io::Result<Option<Arc<Run>>> {
+        let shared = Arc::clone(&self.shared);
+        if !merge_runs(target(&shared), runs, || self.goes_on())? {
+            return Ok(None);
+        }
+        self.open((runs[0].first, runs[runs.len() - 1].last)).map(Some)
+    }
+
+    /// Removes the files of runs that were merged: they only take up room.
+    fn remove(&self, runs: &[Arc<Run>]) {
+        for run in runs {
+            let path = run_path(&self.shared.directory, run.first, run.last);
+            let _ = self.shared.disk.remove(&path);
+        }
     }
 
     /// Makes a run anew from its segments.
     fn renew(&mut self, (first, last): (u32, u32)) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
+        let runs = shared.index.runs();
+        if !runs.runs.iter().any(|run| (run.first, run.last) == (first, last)) {
+            // It was merged meanwhile: in its place it would hide its neighbours.
+            shared.sealing.settled((first, last));
+            return Ok(());
+        }
         let mut before = match first.checked_sub(1).filter(|before| *before > 0) {
             None => Sealed::new(),
             Some(segment) => {
@@ -238,8 +301,11 @@ impl Sealer {
                 Sealed { state: footer.state()?, hash: footer.header.hash }
             }
         };
-        let mut renewed = Vec::new();
+        let mut renewed = RunSet::default();
         for segment in first..=last {
+            if !self.goes_on() {
+                return Ok(());
+            }
             let header = shared.segments.header(segment)?;
             let info = shared.segments.info_now(segment).ok_or_else(|| wrong("no such segment"))?;
             let (seal, check, end) = (info.seal, header.check(), info.end);
@@ -249,21 +315,20 @@ impl Sealer {
                 SealFault::Io(error) => error,
                 SealFault::Damaged(damage) => wrong(&damage.to_string()),
             })?;
-            renewed.push(self.open((segment, segment))?);
-        }
-        if first < last {
-            if !merge_runs(target(&shared), &renewed, || !shared.sealing.is_closed())? {
-                return Ok(());
+            renewed.runs.push(self.open((segment, segment))?);
+            // A few at a time, as they were merged at first; and in the end all of them.
+            while let Some(runs) = renewed.to_merge().or(match &renewed.runs[..] {
+                all @ [_, _, ..] if segment == last => Some(all),
+                _ => None,
+            }) {
+                let Some(run) = self.merged(runs)? else { return Ok(()) };
+                self.remove(runs);
+                renewed = renewed.replaced(run);
             }
-            for segment in first..=last {
-                let _ = shared.disk.remove(&run_path(&shared.directory, segment, segment));
-            }
         }
-        let run = self.open((first, last))?;
+        let run = Arc::clone(&renewed.runs[0]);
         shared.index.publish(shared.index.runs().replaced(run));
-        let mut state = shared.sealing.state();
-        state.doubted.retain(|doubted| *doubted != (first, last));
-        state.failure = None;
+        shared.sealing.settled((first, last));
         Ok(())
     }
 }

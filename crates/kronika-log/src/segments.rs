@@ -11,7 +11,7 @@ use std::{
     collections::VecDeque,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 /// Files kept open for readers.
@@ -90,15 +90,26 @@ pub(crate) struct Segments {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
     list: RwLock<Vec<SegmentInfo>>,
-    open: Mutex<VecDeque<(u32, Arc<dyn DiskFile>)>>,
-    footers: Mutex<VecDeque<Arc<Footer>>>,
+    open: LastUsed<Arc<dyn DiskFile>>,
+    footers: LastUsed<Arc<Footer>>,
+    #[cfg(feature = "planted-faults")]
+    pub(crate) footers_unchecked: bool,
 }
 
 impl Segments {
     pub(crate) fn new(disk: Arc<dyn Disk>, directory: &Path, list: Vec<SegmentInfo>) -> Self {
         let directory = directory.to_owned();
-        let (list, open, footers) = (RwLock::new(list), Mutex::default(), Mutex::default());
-        Self { disk, directory, list, open, footers }
+        let list = RwLock::new(list);
+        let (open, footers) = (LastUsed::new(FILES_OPEN_MAX), LastUsed::new(FOOTERS_OPEN_MAX));
+        Self {
+            disk,
+            directory,
+            list,
+            open,
+            footers,
+            #[cfg(feature = "planted-faults")]
+            footers_unchecked: false,
+        }
     }
 
     /// The segment's checks and end, given the durable end of the log.
@@ -136,17 +147,11 @@ impl Segments {
 
     /// The segment's file, open for reading.
     pub(crate) fn file(&self, segment: u32) -> io::Result<Arc<dyn DiskFile>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = open.iter().position(|(number, _)| *number == segment) {
-            let found = open.remove(at).expect("it was found");
-            open.push_back(found.clone());
-            return Ok(found.1);
+        if let Some(file) = self.open.get(segment) {
+            return Ok(file);
         }
         let file = self.disk.open(&segment_path(&self.directory, segment), OpenMode::Read)?;
-        open.push_back((segment, Arc::clone(&file)));
-        if open.len() > FILES_OPEN_MAX {
-            open.pop_front();
-        }
+        self.open.put(segment, Arc::clone(&file));
         Ok(file)
     }
 
@@ -160,17 +165,51 @@ impl Segments {
 
     /// The footer of a sealed segment.
     pub(crate) fn footer(&self, segment: u32) -> io::Result<Arc<Footer>> {
-        let mut open = self.footers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = open.iter().position(|footer| footer.segment == segment) {
-            let found = open.remove(at).expect("it was found");
-            open.push_back(Arc::clone(&found));
-            return Ok(found);
+        if let Some(footer) = self.footers.get(segment) {
+            return Ok(footer);
         }
-        let footer = Arc::new(Footer::open(&*self.disk, &self.directory, segment)?);
-        open.push_back(Arc::clone(&footer));
-        if open.len() > FOOTERS_OPEN_MAX {
-            open.pop_front();
+        #[cfg_attr(not(feature = "planted-faults"), allow(unused_mut))]
+        let mut footer = Footer::open(&*self.disk, &self.directory, segment)?;
+        #[cfg(feature = "planted-faults")]
+        {
+            footer.unchecked = self.footers_unchecked;
         }
+        let footer = Arc::new(footer);
+        self.footers.put(segment, Arc::clone(&footer));
         Ok(footer)
+    }
+}
+
+/// What was used last of each segment, a bounded number of them. Nothing is opened under its lock.
+#[derive(Debug)]
+struct LastUsed<T> {
+    most: usize,
+    kept: Mutex<VecDeque<(u32, T)>>,
+}
+
+impl<T: Clone> LastUsed<T> {
+    fn new(most: usize) -> Self {
+        Self { most, kept: Mutex::default() }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<(u32, T)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, segment: u32) -> Option<T> {
+        let mut kept = self.kept();
+        let at = kept.iter().position(|(number, _)| *number == segment)?;
+        let found = kept.remove(at)?;
+        kept.push_back(found.clone());
+        Some(found.1)
+    }
+
+    fn put(&self, segment: u32, value: T) {
+        let mut kept = self.kept();
+        kept.retain(|(number, _)| *number != segment);
+        kept.push_back((segment, value));
+        if kept.len() > self.most {
+            kept.pop_front();
+        }
     }
 }

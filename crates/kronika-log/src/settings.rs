@@ -107,6 +107,70 @@ pub enum PlantedFault {
     ReplyBeforeSync,
     /// A failed sync is tried again and believed.
     SyncAgain,
+    /// The head is published before the sync that makes it true.
+    HeadBeforeSync,
     /// An append is let in although an earlier one of its loading failed.
     ChainLeftOut,
+    /// An append is let in whatever the epoch of its slice.
+    EpochLeftOut,
+    /// An append to a stream that is not in memory is let in unseen, instead of looking its version up.
+    ColdLookupLeftOut,
+    /// A segment is used before its name is durable.
+    NameNotSynced,
+    /// A segment is used before its zeros and its header are durable.
+    ZerosNotSynced,
+    /// What a torn write left behind stays where the next commit goes.
+    TornLeft,
+    /// The last whole commit is cut off with what was torn behind it.
+    CutTooFar,
+    /// The last commit counts at opening without being written again and synced.
+    EndNotSynced,
+    /// Opening does not compare where the log ends with what was published as durable.
+    HeadNotCompared,
+    /// Opening believes the body of a commit whose header is right.
+    BodyNotCheckedAtOpening,
+    /// Reading by position believes the body of a commit whose header is right.
+    BodyNotCheckedInReads,
+    /// Reading one append believes its record.
+    RecordNotChecked,
+    /// Blocks of a footer are believed.
+    FooterNotChecked,
+    /// Appends are dropped from memory before the run that holds them can be read.
+    RetiredEarly,
+    /// A follower reads on behind the published head.
+    BeyondTheHead,
+    /// A restore to the past is told to be the same history.
+    SameIncarnation,
+    /// Backups copy commits without looking at their checks.
+    CopiedUnseen,
+    /// Verification does not look at space that was never used.
+    SpaceNotSeen,
+}
+
+#[cfg(feature = "planted-faults")]
+impl PlantedFault {
+    /// All of them, as the table in `docs/planted-faults.md` has them.
+    pub const ALL: &[Self] = &[
+        Self::ReplyBeforeSync,
+        Self::SyncAgain,
+        Self::HeadBeforeSync,
+        Self::ChainLeftOut,
+        Self::EpochLeftOut,
+        Self::ColdLookupLeftOut,
+        Self::NameNotSynced,
+        Self::ZerosNotSynced,
+        Self::TornLeft,
+        Self::CutTooFar,
+        Self::EndNotSynced,
+        Self::HeadNotCompared,
+        Self::BodyNotCheckedAtOpening,
+        Self::BodyNotCheckedInReads,
+        Self::RecordNotChecked,
+        Self::FooterNotChecked,
+        Self::RetiredEarly,
+        Self::BeyondTheHead,
+        Self::SameIncarnation,
+        Self::CopiedUnseen,
+        Self::SpaceNotSeen,
+    ];
 }

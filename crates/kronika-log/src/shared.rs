@@ -61,6 +61,9 @@ impl Shared {
         let doubted = runs.runs.iter().filter(|run| run.is_doubted());
         let doubted = doubted.map(|run| (run.first, run.last)).collect::<Vec<_>>();
         match &doubted[..] {
+            [] if error.kind() == io::ErrorKind::InvalidData => {
+                format!("the index was made anew at this moment, for it was wrong: {error}")
+            }
             [] => format!("the index cannot be read: {error}"),
             [(first, last), ..] => {
                 doubted.iter().for_each(|run| self.sealing.doubt(*run));

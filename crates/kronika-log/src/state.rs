@@ -60,6 +60,9 @@ impl LogState {
                     if head.first != self.mark.position.plus(1) {
                         return Err(Malformed::Wrong("an append's position is not the next one"));
                     }
+                    if head.time.get() != header.time {
+                        return Err(Malformed::Wrong("an append's time is not its commit's"));
+                    }
                     append(place, &head)?;
                     events += u64::from(head.events);
                     if let Some(last) = head.last_event()? {
@@ -83,7 +86,11 @@ impl LogState {
     fn control(&mut self, record: &[u8]) -> Result<(), Malformed> {
         if let Some(claim) = decode_control(&record[8..])? {
             let (first, last) = (claim.slices.first(), claim.slices.last());
-            self.epochs[usize::from(first)..=usize::from(last)].fill(claim.epoch);
+            let epochs = &mut self.epochs[usize::from(first)..=usize::from(last)];
+            if epochs.iter().any(|epoch| *epoch >= claim.epoch) {
+                return Err(Malformed::Wrong("a claim does not raise the epoch"));
+            }
+            epochs.fill(claim.epoch);
         }
         Ok(())
     }

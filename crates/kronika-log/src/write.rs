@@ -133,6 +133,10 @@ impl Writer {
         }
         write_full(&*self.tail.active.file, &batch.buffer, offset)
             .map_err(|error| WriteFault::Failed(format!("a write failed: {error}")))?;
+        #[cfg(feature = "planted-faults")]
+        if self.shared.settings.plants(crate::PlantedFault::HeadBeforeSync) {
+            self.publish_early(bytes, check, batch.mark);
+        }
         self.sync().map_err(|error| WriteFault::Failed(format!("a sync failed: {error}")))?;
         self.tail.offset += bytes;
         self.tail.number += 1;
@@ -140,6 +144,19 @@ impl Writer {
         (self.tail.mark, self.tail.time) = (batch.mark, batch.time);
         self.preparation.used(self.tail.offset, self.tail.active.header.bytes);
         Ok(Written { place: Place::new(seal.segment, offset), header, head: self.head() })
+    }
+
+    /// Publishes the commit that is not synced yet.
+    #[cfg(feature = "planted-faults")]
+    fn publish_early(&self, bytes: u64, check: u32, mark: Mark) {
+        let Tail { active, offset, number, .. } = &self.tail;
+        let end = Place::new(active.header.segment, offset + bytes);
+        let (number, position, previous) = (number + 1, mark.position.get(), check);
+        let incarnation = self.shared.incarnation.get();
+        let head = PublishedHead { incarnation, end, number, position, previous };
+        let path = self.shared.directory.join(crate::recover::HEAD_FILE);
+        let file = self.shared.disk.open(&path, crate::OpenMode::Write);
+        let _ = file.and_then(|file| write_full(&*file, &head.encode(), 0));
     }
 
     fn sync(&self) -> std::io::Result<()> {

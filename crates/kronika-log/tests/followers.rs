@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/follows.rs"]
+mod follows;
 
 use common::*;
-use kronika_core::{
-    AppendError, ClaimError, Direction, Journal, PartitionId, Position, ReadError, ReadStream,
-    SliceRange,
-};
-use kronika_log::{Follower, Log, OpenError, Settings, SimulatedDisk, Step};
+use follows::{PARTITION, PATH, events_of, never_ahead};
+use kronika_core::{AppendError, ClaimError, Direction, Journal, Position, ReadError, SliceRange};
+use kronika_log::{Follower, Log, OpenError, Settings, SimulatedDisk};
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -16,8 +16,6 @@ use std::{
     sync::Arc,
 };
 
-const PATH: &str = "/data/journal";
-const PARTITION: PartitionId = PartitionId::new(0);
 const DIRECTORY: &str = "KRONIKA_LOG_FOLLOWER_DIRECTORY";
 
 fn settings(seed: u64) -> Settings {
@@ -30,65 +28,10 @@ fn settings(seed: u64) -> Settings {
     }
 }
 
-fn head(journal: &impl Journal) -> Position {
-    block_on(journal.head(PARTITION)).unwrap().position
-}
-
 #[test]
 fn a_follower_is_never_ahead_of_the_writer_and_catches_up_at_every_step() {
     for seed in 0..20 {
-        let disk = SimulatedDisk::new(seed);
-        let open = || Follower::open_on(Arc::new(disk.clone()), Path::new(PATH), settings(seed));
-        assert!(matches!(open(), Err(OpenError::Unpublished { .. })), "nothing is there yet");
-        let arc = Arc::new(disk.clone());
-        let (log, mut stepper) = Log::open_stepped(arc, Path::new(PATH), settings(seed)).unwrap();
-        let follower = open().unwrap();
-        assert_eq!(follower.incarnation(), log.incarnation());
-        let mut random = fastrand::Rng::with_seed(seed);
-        let (mut versions, mut answers) = ([0; 5], Vec::new());
-        for _ in 0..6000 {
-            if random.u8(..8) == 0 {
-                let stream = random.usize(..5);
-                let events = random.usize(1..4);
-                let append = append(&format!("s{stream}"), versions[stream], events);
-                versions[stream] += events as u64;
-                answers.push(log.append(vec![append]));
-            }
-            stepper.step(Step::ALL[random.usize(..Step::ALL.len())]);
-            if random.u8(..4) == 0 {
-                follower.refresh().unwrap();
-            }
-            assert!(head(&follower) <= head(&log));
-        }
-        stepper.finish();
-        follower.refresh().unwrap();
-        assert_eq!(head(&follower), head(&log));
-        let late = open().unwrap();
-        let expected = all_events(&log);
-        for reader in [&follower, &late] {
-            assert!(events_of(reader) == expected, "seed {seed}");
-            for (stream, version) in versions.iter().enumerate() {
-                let name = format!("s{stream}");
-                let read = ReadStream::forwards(common::stream(&name));
-                let page = block_on(reader.read_stream(read)).unwrap();
-                assert_eq!(page.newest.get(), *version);
-                assert_eq!(page.appends, all_of(&log, &name, Direction::Forwards, 5000));
-            }
-        }
-        assert!(answers.into_iter().all(|answer| block_on(answer).iter().all(Result::is_ok)));
-    }
-}
-
-fn events_of(journal: &impl Journal) -> Vec<kronika_core::RecordedEvent> {
-    let (mut events, mut after) = (Vec::new(), Position::ZERO);
-    loop {
-        let read = kronika_core::ReadPartition::after(PARTITION, after).limit_events(61);
-        let page = block_on(journal.read_partition(read)).unwrap();
-        events.extend(page.events);
-        after = page.scanned.position;
-        if page.at_head {
-            return events;
-        }
+        never_ahead(seed, &settings(seed));
     }
 }
 

@@ -6,8 +6,8 @@ mod common;
 
 use common::*;
 use kronika_core::{
-    Append, AppendBy, AppendMore, Direction, EventFilter, Journal, Keyed, Origin, SliceRange,
-    StreamId, Version,
+    Append, AppendBy, AppendMore, Direction, EventFilter, Journal, Keyed, Origin, Position,
+    SliceRange, StreamId, Version,
 };
 use kronika_log::{Log, Settings, SimulatedDisk};
 use std::{
@@ -272,4 +272,67 @@ fn a_run_that_is_found_wrong_is_made_anew_while_the_log_goes_on() {
         }
     }
     assert!(told(&log, &versions) == expected);
+}
+
+/// Nearly every append has the tag: a small page must not read where all of them are.
+#[test]
+fn a_page_of_a_common_tag_reads_no_more_of_a_footer_than_it_needs() {
+    let disk = SimulatedDisk::new(6);
+    let settings = Settings { segment_bytes: 2 << 20, first_segment_bytes: 2 << 20, ..settings() };
+    let log = open_with(&disk, settings);
+    let mut version = 0;
+    while log.stats().sealed_segments == 0 {
+        let group = (0..100).map(|n| {
+            let mut append = append("a", version + n, 1);
+            append.events[0].tags = vec![if n % 10 == 0 { "rare" } else { "common" }.to_owned()];
+            append
+        });
+        assert!(send(&log, group.collect()).iter().all(Result::is_ok));
+        version += 100;
+    }
+    assert!(version > 8000, "{version}");
+    let filter = EventFilter {
+        tags: vec!["common".into(), "none".into(), "rare".into()],
+        ..EventFilter::default()
+    };
+    for after in [0, 1, 5_000, version - 2_000] {
+        let read = kronika_core::ReadPartition::after(Default::default(), Position::new(after))
+            .filter(filter.clone())
+            .limit_events(5);
+        block_on(log.read_partition(read.clone())).unwrap();
+        disk.record();
+        let page = block_on(log.read_partition(read)).unwrap();
+        let positions = page.events.iter().map(|event| event.position.get());
+        assert!(positions.eq(after + 1..=after + 5));
+        let reads = disk.recorded().iter().filter(|call| call.starts_with("read")).count();
+        assert!(reads < 40, "{reads} reads after {after}");
+    }
+}
+
+/// A command that is sent again is looked up by the id of its append, which is mostly one of the newest.
+#[test]
+fn an_append_is_looked_for_by_its_id_from_the_newest_on() {
+    let disk = SimulatedDisk::new(7);
+    let log = open_with(
+        &disk,
+        Settings { segment_bytes: 4 << 20, first_segment_bytes: 4 << 20, ..settings() },
+    );
+    let (mut version, mut ids) = (0, Vec::new());
+    while log.stats().sealed_segments == 0 {
+        let group = (0..100).map(|n| append("a", version + n, 1)).collect::<Vec<_>>();
+        ids.extend(group.iter().map(|append| append.id));
+        assert!(send(&log, group).iter().all(Result::is_ok));
+        version += 100;
+    }
+    assert!(version > 16_000, "{version}");
+    let reads = |id| {
+        disk.record();
+        let found = block_on(log.read_append(&stream("a"), AppendBy::Id(id))).unwrap().unwrap();
+        assert_eq!(found.header.id, id);
+        disk.recorded().iter().filter(|call| call.starts_with("read")).count()
+    };
+    let (newest, oldest) = (reads(ids[ids.len() - 500]), reads(ids[0]));
+    assert!(newest < 50 && oldest > 100, "{newest} and {oldest} reads");
+    let none = append("a", 0, 1).id;
+    assert_eq!(block_on(log.read_append(&stream("a"), AppendBy::Id(none))).unwrap(), None);
 }

@@ -84,23 +84,23 @@ impl Fresh {
         self.shard(stream.slice().get() % SHARDS)
     }
 
-    /// Lets an append in if the stream's newest version is the expected one; else gives the newest. `base` tells
-    /// the newest version of a stream that is not in memory.
-    pub(super) fn admit<E>(
+    /// Lets an append in if the stream's newest version is the expected one; else gives the newest. `base` is that of
+    /// a stream that is not in memory; without it such a stream gives `None`: it is looked up without the lock.
+    pub(super) fn admit(
         &self,
         stream: &StreamId,
         expected: u64,
         events: u64,
-        base: impl FnOnce() -> Result<u64, E>,
-    ) -> Result<Result<Admitted, Version>, E> {
+        base: Option<u64>,
+    ) -> Option<Result<Admitted, Version>> {
         let number = stream.slice().get() % SHARDS;
         let mut shard = self.shard(number);
         let (slot, created) = match shard.slots.get(stream) {
             Some(slot) => (*slot, false),
             None => {
-                let newest = base()?;
+                let newest = base?;
                 if newest != expected {
-                    return Ok(Err(Version::new(newest)));
+                    return Some(Err(Version::new(newest)));
                 }
                 (shard.insert(stream.clone(), newest), true)
             }
@@ -109,7 +109,7 @@ impl Fresh {
         let clock = shard.clock;
         let entry = &mut shard.streams[slot as usize];
         if entry.admitted != expected {
-            return Ok(Err(Version::new(entry.admitted)));
+            return Some(Err(Version::new(entry.admitted)));
         }
         let before = entry.admitted;
         let was_head = entry.is_head();
@@ -117,7 +117,7 @@ impl Fresh {
         entry.pending += 1;
         entry.used = clock;
         shard.heads -= usize::from(was_head);
-        Ok(Ok(Admitted { shard: number, slot, before, created }))
+        Some(Ok(Admitted { shard: number, slot, before, created }))
     }
 
     /// Takes the last admission back that was not taken back yet.

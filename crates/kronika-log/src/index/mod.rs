@@ -93,21 +93,29 @@ impl Index {
         commits.drain(..held);
     }
 
-    /// Lets an append in if the stream's newest version is the expected one.
+    /// Drops from memory what no run holds yet.
+    #[cfg(feature = "planted-faults")]
+    pub(crate) fn retire_early(&self, segment: u32) {
+        self.fresh.retire(segment);
+    }
+
+    /// Lets an append in if the stream's newest version is the expected one. Only one thread lets appends in: what a
+    /// stream that is not in memory has is in runs, which are read without a lock that readers take too.
     pub(crate) fn admit(
         &self,
         stream: &StreamId,
         expected: Version,
         events: u64,
     ) -> Result<Admitted, NotAdmitted> {
-        let admitted = self.fresh.admit(stream, expected.get(), events, || Err(()));
-        let admitted = admitted.or_else(|()| {
-            // No lock is held while runs are read, or who reads memory would wait for the disk. Only one thread lets
-            // appends in: what it finds stays the newest.
-            let newest = self.newest_in_runs(stream)?;
-            self.fresh.admit(stream, expected.get(), events, || Ok::<_, io::Error>(newest))
-        });
-        admitted.map_err(NotAdmitted::Failed)?.map_err(NotAdmitted::Found)
+        let admit = |base| self.fresh.admit(stream, expected.get(), events, base);
+        let admitted = match admit(None) {
+            Some(admitted) => admitted,
+            None => {
+                let newest = self.newest_in_runs(stream).map_err(NotAdmitted::Failed)?;
+                admit(Some(newest)).expect("a base is given")
+            }
+        };
+        admitted.map_err(NotAdmitted::Found)
     }
 
     /// Lets an append in that was let in when it was written: a stream that is not in memory is believed to have
@@ -118,9 +126,8 @@ impl Index {
         expected: Version,
         events: u64,
     ) -> Result<Admitted, Version> {
-        let base = || Ok::<_, std::convert::Infallible>(expected.get());
-        let Ok(admitted) = self.fresh.admit(stream, expected.get(), events, base);
-        admitted
+        let base = Some(expected.get());
+        self.fresh.admit(stream, expected.get(), events, base).expect("a base is given")
     }
 
     /// The newest version of a stream that is not in memory.

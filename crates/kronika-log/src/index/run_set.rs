@@ -5,7 +5,7 @@ use crate::{disk::Disk, segments::run_of};
 use std::{path::Path, sync::Arc};
 
 /// So many runs of one size are merged into one.
-const FAN_IN: usize = 4;
+const FAN_IN: usize = 8;
 
 /// Runs that cover the segments from the first to the last one that has a run.
 #[derive(Debug, Clone, Default)]
@@ -50,13 +50,18 @@ impl RunSet {
         set
     }
 
-    /// The newest neighbours that are to be merged, if there are enough of one size.
+    /// The oldest neighbours of one size that are to be merged, if there are enough: never more at a time, since
+    /// each is read ahead.
     pub(crate) fn to_merge(&self) -> Option<&[Arc<Run>]> {
-        let size = self.runs.last()?.segments();
-        let level = |segments: u32| segments.ilog(FAN_IN as u32);
-        let alike = self.runs.iter().rev().take_while(|run| level(run.segments()) == level(size));
-        let count = alike.count();
-        (count >= FAN_IN).then(|| &self.runs[self.runs.len() - count..])
+        let level = |run: &Run| run.segments().ilog(FAN_IN as u32);
+        let mut alike = self.runs.chunk_by(|one, next| level(one) == level(next));
+        alike.find(|runs| runs.len() >= FAN_IN).map(|runs| &runs[..FAN_IN])
+    }
+
+    /// Bytes of memory for filters that are left to a run of these segments, of so many for all.
+    pub(crate) fn room(&self, index_bytes: u64, (first, last): (u32, u32)) -> u64 {
+        let others = self.runs.iter().filter(|run| run.last < first || run.first > last);
+        index_bytes.saturating_sub(others.map(|run| run.memory_bytes()).sum())
     }
 
     /// With one run instead of those that it was merged from.

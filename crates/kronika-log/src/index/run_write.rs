@@ -39,7 +39,6 @@ pub(crate) fn write_run(
     entries: &[StreamEntry],
     keys: &[KeyEntry],
 ) -> io::Result<()> {
-    let hashes = || entries.iter().map(|entry| Ok(entry.hash));
     let write = |writer: &mut RunWriter<'_>| {
         writer.writer.begin(StreamEntry::BYTES as u32);
         entries.iter().try_for_each(|entry| writer.writer.push(&entry.encode()))?;
@@ -48,9 +47,10 @@ pub(crate) fn write_run(
         keys.iter().try_for_each(|key| writer.writer.push(&key.encode()))?;
         writer.layout.keys = writer.writer.end();
         writer.fences(entries.iter().map(|entry| Ok(entry.hash)))?;
-        writer.layout.streams = distinct(hashes())?;
-        let keys = keys.iter().map(|key| Ok(key.hash));
-        writer.filter(hashes().chain(keys))
+        let alike = |one: &StreamEntry, next: &StreamEntry| one.hash == next.hash;
+        writer.layout.streams = entries.chunk_by(alike).count() as u64;
+        let streams = entries.iter().map(|entry| Ok(entry.hash));
+        writer.filter(streams.chain(keys.iter().map(|key| Ok(key.hash))))
     };
     RunWriter::write(target, (segment, segment), end_check, write)
 }
@@ -59,44 +59,47 @@ pub(crate) fn write_run(
 pub(crate) fn merge_runs(
     target: Target<'_>,
     runs: &[Arc<Run>],
-    mut go_on: impl FnMut() -> bool,
+    go_on: impl FnMut() -> bool,
 ) -> io::Result<bool> {
     let (first, last) = (&runs[0], &runs[runs.len() - 1]);
-    let mut stopped = false;
-    let mut write = |writer: &mut RunWriter<'_>| {
-        for (record_bytes, of) in [
-            (StreamEntry::BYTES, (|run| run.layout.entries) as fn(&Run) -> Section),
-            (KeyEntry::BYTES, |run| run.layout.keys),
-        ] {
-            writer.writer.begin(record_bytes as u32);
-            let mut merge = Merge::new(runs, of)?;
-            let mut pushed = 0_u64;
-            while let Some(record) = merge.next()? {
-                writer.writer.push(record)?;
-                pushed += 1;
-                if pushed.is_multiple_of(RECORDS_BETWEEN) && !go_on() {
-                    stopped = true;
-                    return Err(io::ErrorKind::Interrupted.into());
-                }
-            }
-            let section = writer.writer.end();
-            match record_bytes {
-                StreamEntry::BYTES => writer.layout.entries = section,
-                _ => writer.layout.keys = section,
-            }
-        }
+    let mut turns = Turns { go_on, passed: 0, stopped: false };
+    let write = |writer: &mut RunWriter<'_>| {
+        let merge = Merge::new(runs, |run| run.layout.entries)?;
+        (writer.layout.entries, writer.layout.streams) =
+            writer.merge(merge, StreamEntry::BYTES, &mut turns)?;
+        let merge = Merge::new(runs, |run| run.layout.keys)?;
+        (writer.layout.keys, _) = writer.merge(merge, KeyEntry::BYTES, &mut turns)?;
         // The filter's size follows from what was written, which is read once more.
         writer.writer.flush()?;
         let (file, seed) = (Arc::clone(&writer.file), writer.seed);
-        let layout = writer.layout;
-        writer.fences(hashes(&*file, seed, layout.entries))?;
-        writer.layout.streams = distinct(hashes(&*file, seed, layout.entries))?;
-        let keys = hashes(&*file, seed, layout.keys);
-        writer.filter(hashes(&*file, seed, layout.entries).chain(keys))
+        let Layout { entries, keys, .. } = writer.layout;
+        let fenced = hashes(&*file, seed, entries);
+        writer.fences(fenced.map(|hash| turns.pass().and(hash)))?;
+        let hashes = hashes(&*file, seed, entries).chain(hashes(&*file, seed, keys));
+        writer.filter(hashes.map(|hash| turns.pass().and(hash)))
     };
-    let written =
-        RunWriter::write(target, (first.first, last.last), last.layout.end_check, &mut write);
-    if stopped { Ok(false) } else { written.map(|()| true) }
+    let written = RunWriter::write(target, (first.first, last.last), last.layout.end_check, write);
+    if turns.stopped { Ok(false) } else { written.map(|()| true) }
+}
+
+/// Whether work that takes long goes on: asked now and then, in each of its passes.
+struct Turns<F> {
+    go_on: F,
+    /// Records so far.
+    passed: u64,
+    stopped: bool,
+}
+
+impl<F: FnMut() -> bool> Turns<F> {
+    /// One more record; an error if it was the last.
+    fn pass(&mut self) -> io::Result<()> {
+        self.passed += 1;
+        if self.passed.is_multiple_of(RECORDS_BETWEEN) && !(self.go_on)() {
+            self.stopped = true;
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        Ok(())
+    }
 }
 
 struct RunWriter<'a> {
@@ -141,11 +144,34 @@ impl<'a> RunWriter<'a> {
     /// Writes the fences of entries with these hashes.
     fn fences(&mut self, hashes: impl Iterator<Item = io::Result<u128>>) -> io::Result<()> {
         self.writer.begin(FENCE_BYTES as u32);
-        for hash in hashes.step_by(self.layout.entries.per_block() as usize) {
-            self.writer.push(&((hash? >> 64) as u64).to_le_bytes())?;
+        let per_block = self.layout.entries.per_block();
+        for (index, hash) in (0_u64..).zip(hashes) {
+            let upper = (hash? >> 64) as u64;
+            if index.is_multiple_of(per_block) {
+                self.writer.push(&upper.to_le_bytes())?;
+            }
         }
         self.layout.fences = self.writer.end();
         Ok(())
+    }
+
+    /// Writes records in order; gives their section, and how many hashes they have.
+    fn merge(
+        &mut self,
+        mut merge: Merge<'_>,
+        record_bytes: usize,
+        turns: &mut Turns<impl FnMut() -> bool>,
+    ) -> io::Result<(Section, u64)> {
+        self.writer.begin(record_bytes as u32);
+        let (mut hashes, mut last) = (0, None);
+        while let Some(record) = merge.next()? {
+            let hash = Some(hash_at(record));
+            hashes += u64::from(hash != last);
+            last = hash;
+            self.writer.push(record)?;
+            turns.pass()?;
+        }
+        Ok((self.writer.end(), hashes))
     }
 
     /// Writes the filter of these hashes, which follow each other in order within streams and within keys.
@@ -160,17 +186,6 @@ impl<'a> RunWriter<'a> {
         self.layout.filter = self.writer.end();
         Ok(())
     }
-}
-
-/// How many hashes there are, each counted once; equal ones follow each other.
-fn distinct(hashes: impl Iterator<Item = io::Result<u128>>) -> io::Result<u64> {
-    let (mut count, mut last) = (0, None);
-    for hash in hashes {
-        let hash = Some(hash?);
-        count += u64::from(hash != last);
-        last = hash;
-    }
-    Ok(count)
 }
 
 /// The hashes of a section as it was written.

@@ -2,7 +2,7 @@
 //! not what was written.
 
 use super::*;
-use crate::{disk::Disk, segments::run_path, simulated_disk::SimulatedDisk};
+use crate::{Fault, FaultKind, disk::Disk, segments::run_path, simulated_disk::SimulatedDisk};
 use kronika_core::{AppendId, Incarnation};
 use std::{collections::BTreeMap, path::Path};
 
@@ -123,7 +123,7 @@ fn nothing_wrong_is_given_from_a_run_with_a_flipped_bit() {
 }
 
 #[test]
-fn runs_that_are_merged_leave_three_of_a_size_at_most() {
+fn runs_that_are_merged_leave_seven_of_a_size_at_most() {
     let disk = SimulatedDisk::new(6);
     disk.create_directory(Path::new(DIRECTORY)).unwrap();
     let mut random = fastrand::Rng::with_seed(6);
@@ -138,5 +138,79 @@ fn runs_that_are_merged_leave_three_of_a_size_at_most() {
         }
         assert_eq!(set.covered(), segment);
     }
-    assert_eq!(set.runs.iter().map(|run| run.segments()).collect::<Vec<_>>(), [64, 4, 1, 1]);
+    assert_eq!(
+        set.runs.iter().map(|run| run.segments()).collect::<Vec<_>>(),
+        [64, 1, 1, 1, 1, 1, 1]
+    );
+}
+
+#[test]
+fn many_runs_of_one_size_are_merged_eight_at_a_time() {
+    let disk = SimulatedDisk::new(7);
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut model = Model::new();
+    let mut set = RunSet::default();
+    set.runs.extend((1..=75).map(|at| run_of(&disk, at, &mut random, &[1, 2, 3], &mut model)));
+    while let Some(runs) = set.to_merge() {
+        let runs = runs.to_vec();
+        assert_eq!(runs.len(), 8, "each is read ahead");
+        assert!(merge_runs(target(&disk), &runs, || true).unwrap());
+        set = set.replaced(open(&disk, (runs[0].first, runs[7].last)).unwrap());
+        assert_eq!(set.covered(), 75);
+    }
+    let sizes = set.runs.iter().map(|run| run.segments()).collect::<Vec<_>>();
+    assert_eq!(sizes, [64, 8, 1, 1, 1]);
+}
+
+#[test]
+fn a_merge_is_asked_to_stop_in_each_of_its_passes() {
+    let disk = SimulatedDisk::new(8);
+    let mut random = fastrand::Rng::with_seed(8);
+    let streams = (0..5000).map(|_| random.u128(..)).collect::<Vec<_>>();
+    let mut model = Model::new();
+    let runs = (1..=40).map(|at| run_of(&disk, at, &mut random, &streams, &mut model));
+    let runs = runs.collect::<Vec<_>>();
+    let entries = runs.iter().map(|run| run.layout.entries.records).sum::<u64>();
+    let keys = runs.iter().map(|run| run.layout.keys.records).sum::<u64>();
+    assert!(entries > 3 * 8192, "{entries}");
+    let mut asked = 0;
+    let mut until = |last| {
+        asked = 0;
+        let merged = merge_runs(target(&disk), &runs, || {
+            asked += 1;
+            asked < last
+        });
+        (merged.unwrap(), asked)
+    };
+    // When they are merged, when fences are set, and when their filter is made.
+    let all = (3 * entries + 2 * keys) / 8192;
+    assert_eq!(until(u64::MAX), (true, all));
+    for last in 1..=all {
+        assert_eq!(until(last), (false, last));
+    }
+}
+
+#[test]
+fn a_read_that_fails_while_runs_are_merged_leaves_no_run_that_is_wrong() {
+    let mut random = fastrand::Rng::with_seed(9);
+    let streams = (0..300).map(|_| random.u128(..)).collect::<Vec<_>>();
+    let (filled, mut model) = (SimulatedDisk::new(9), Model::new());
+    for segment in 1..=20 {
+        drop(run_of(&filled, segment, &mut random, &streams, &mut model));
+    }
+    let mut failed = 0;
+    for nth in 1.. {
+        let disk = filled.copy(nth);
+        let runs = (1..=20).map(|segment| open(&disk, (segment, segment)).unwrap());
+        let runs = runs.collect::<Vec<_>>();
+        disk.fail(Fault { kind: FaultKind::Read, nth, forever: false });
+        match merge_runs(target(&disk), &runs, || true) {
+            Err(_) => failed += 1,
+            // There were not so many reads.
+            Ok(_) => break,
+        }
+        assert!(open(&disk, (1, 20)).is_err(), "it has no name before all of it is right");
+    }
+    // Each run's entries and keys, and what was written of them for the fences and for the filter.
+    assert!(failed > 40, "{failed}");
 }

@@ -3,6 +3,8 @@
 //! Nothing here writes.
 
 use super::error::ToolError;
+#[cfg(feature = "planted-faults")]
+use crate::PlantedFault;
 use crate::{
     disk::{Disk, DiskFile, OpenMode, read_full},
     error::OpenError,
@@ -37,6 +39,8 @@ pub struct JournalFiles {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) path: PathBuf,
     writer: Writer,
+    #[cfg(feature = "planted-faults")]
+    planted: Option<PlantedFault>,
 }
 
 /// Who may be writing to the journal.
@@ -65,12 +69,33 @@ impl JournalFiles {
             _ => Path::new("."),
         };
         let writer = Writer::Lock(directory.to_owned());
-        Self { disk: Arc::new(RealDisk), path: path.to_owned(), writer }
+        Self::of(Arc::new(RealDisk), path, writer)
     }
 
     /// A journal on a disk of any kind, which nobody has open.
     pub fn on(disk: Arc<dyn Disk>, path: &Path) -> Self {
-        Self { disk, path: path.to_owned(), writer: Writer::Nobody }
+        Self::of(disk, path, Writer::Nobody)
+    }
+
+    fn of(disk: Arc<dyn Disk>, path: &Path, writer: Writer) -> Self {
+        Self {
+            disk,
+            path: path.to_owned(),
+            writer,
+            #[cfg(feature = "planted-faults")]
+            planted: None,
+        }
+    }
+
+    /// The same files, for tools with a fault.
+    #[cfg(feature = "planted-faults")]
+    pub fn planting(self, fault: PlantedFault) -> Self {
+        Self { planted: Some(fault), ..self }
+    }
+
+    #[cfg(feature = "planted-faults")]
+    pub(crate) fn plants(&self, fault: PlantedFault) -> bool {
+        self.planted == Some(fault)
     }
 
     /// The same files, which somebody has open: they are read up to the published head and no further.

@@ -24,6 +24,8 @@ mod stats;
 mod streams;
 mod time;
 mod verify;
+#[cfg(feature = "simulation")]
+mod verify_one;
 #[cfg(test)]
 mod verify_tests;
 mod wait;
@@ -40,3 +42,5 @@ pub use scan::{Progress, Scanner};
 pub use scanned::{ScannedAppends, ScannedCommit};
 pub use stats::{JournalStats, NameStats, TypeStats, stats};
 pub use verify::verify;
+#[cfg(feature = "simulation")]
+pub use verify_one::{verify_derived_file, verify_segment};

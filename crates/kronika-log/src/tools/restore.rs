@@ -83,6 +83,8 @@ pub fn restore(
     let mut random = Random::new(None);
     let incarnation = match to {
         RestoreTo::Whole => from,
+        #[cfg(feature = "planted-faults")]
+        _ if files.plants(crate::PlantedFault::SameIncarnation) => from,
         _ => Incarnation::new(u128::from(random.next()) << 64 | u128::from(random.next())),
     };
     write_head(destination, &unfinished(incarnation))?;

@@ -1,8 +1,12 @@
 //! Backups: of journals that grow meanwhile, made again and again, interrupted anywhere, and refused where they would
 //! mix two histories.
 
-use crate::{common::*, support::*};
-use kronika_core::{Append, Epoch, Journal};
+use crate::{
+    checks::{self, late},
+    common::*,
+    support::*,
+};
+use kronika_core::Journal;
 use kronika_log::{
     Fault, FaultKind, JournalFiles, Log, OpenError, Settings, SimulatedDisk, ToolError, backup,
 };
@@ -13,10 +17,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-
-fn late(name: &str, expected: u64, events: usize) -> Append {
-    Append { epoch: Epoch::new(99), ..append(name, expected, events) }
-}
 
 fn back_up(
     from: &SimulatedDisk,
@@ -120,22 +120,7 @@ fn what_would_mix_histories_is_refused_and_left_alone() {
 
 #[test]
 fn damage_is_not_backed_up() {
-    let (disk, to) = (filled(6), SimulatedDisk::new(2));
-    back_up(&disk, &to).unwrap();
-    let kept = appends(&files(&to));
-    let log = open(&disk);
-    for version in 0..100 {
-        send_one(&log, late("e", version * 4, 4)).unwrap();
-    }
-    drop(log);
-    let (last, offset, _) = *commits(&files(&disk)).last().unwrap();
-    let mut bytes = disk.contents(&segment(last));
-    bytes[offset as usize + 100] ^= 1;
-    disk.replace(&segment(last), &bytes);
-    let error = back_up(&disk, &to).unwrap_err();
-    assert!(error.to_string().contains(&format!("segment {last} at offset {offset}")), "{error}");
-    assert!(verified(&files(&to)).is_sound());
-    assert!(appends(&files(&to)).starts_with(&kept));
+    checks::damage_is_not_backed_up(&|disk| files(disk));
 }
 
 /// At every call to the destination's disk the power fails: what is there then is sound, a part of the journal, and

@@ -1,6 +1,6 @@
 //! Each kind of damage is found, where it stands, and nothing is called damaged that is not.
 
-use crate::support::*;
+use crate::{checks, support::*};
 use kronika_log::{Finding, FindingKind, SimulatedDisk, VerifyReport};
 use std::path::{Path, PathBuf};
 
@@ -117,8 +117,7 @@ fn what_is_wrong_with_a_segment_is_named() {
     damage(&spoiled(2, |segment| segment[50] ^= 1), 2, 0, "check of the segment's header");
     damage(&spoiled(2, |segment| segment.truncate(8000)), 2, 8000, "8000 bytes instead of 8192");
     damage(&spoiled(2, |segment| segment.push(0)), 2, 8192, "8193 bytes instead of 8192");
-    damage(&spoiled(2, |segment| segment[600] = 1), 2, 600, "not zero");
-    damage(&spoiled(2, |segment| *segment.last_mut().unwrap() = 1), 2, 8191, "not zero");
+    checks::space_that_is_used_is_found(&|disk| files(disk));
     let disk = image();
     disk.replace(&segment(2), &disk.contents(&segment(3)));
     damage(&verified(&files(&disk)), 2, 0, "another segment");

@@ -1,6 +1,6 @@
 //! Restores: whole, at every position, at every time, from damaged journals, and interrupted anywhere.
 
-use crate::{common::*, support::*};
+use crate::{checks, common::*, support::*};
 use kronika_core::{Journal, Position, RecordedAppend, Timestamp};
 use kronika_log::{Log, OpenError, RestoreReport, RestoreTo, SimulatedDisk, ToolError, restore};
 use std::{
@@ -17,6 +17,7 @@ fn restored(
 ) -> Result<(SimulatedDisk, RestoreReport), ToolError> {
     let disk = SimulatedDisk::new(9);
     let report = restore(&files(from), &files(&disk), to, &mut |_| {})?;
+    checks::is_another_history_where_cut(&report, to);
     let verified = verified(&files(&disk));
     assert!(verified.is_sound(), "{:?}", verified.findings);
     assert_eq!(verified.notes, [""; 0]);
@@ -41,13 +42,17 @@ fn up_to(appends: &[RecordedAppend], position: u64) -> &[RecordedAppend] {
 #[test]
 fn a_whole_restore_is_the_same_history() {
     let disk = filled(6);
-    let (to, report) = restored(&disk, RestoreTo::Whole).unwrap();
-    assert_eq!(report.incarnation, report.from);
+    let (to, _) = restored(&disk, RestoreTo::Whole).unwrap();
     assert_eq!(appends(&files(&to)), appends(&files(&disk)));
     let empty = SimulatedDisk::new(3);
     drop(open(&empty));
     let (_, report) = restored(&empty, RestoreTo::Whole).unwrap();
     assert_eq!((report.head, report.commits), (Position::ZERO, 0));
+}
+
+#[test]
+fn a_restore_to_the_past_is_another_history() {
+    checks::a_restore_is_another_history(&|disk| files(disk));
 }
 
 #[test]
@@ -57,7 +62,6 @@ fn a_restore_to_any_position_is_a_new_history_of_whole_appends() {
     let mut rounded = 0;
     for position in 0..=6 * EVENTS_A_ROUND {
         let (to, report) = restored(&disk, RestoreTo::Position(Position::new(position))).unwrap();
-        assert_ne!(report.incarnation, report.from);
         assert_eq!(appends(&files(&to)), up_to(&all, position), "{position}");
         assert_eq!(report.head.get() + report.events_rounded_off, position);
         rounded += u64::from(report.events_rounded_off > 0);
