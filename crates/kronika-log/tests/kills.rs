@@ -1,5 +1,5 @@
-//! A real process is killed in the middle of its work, again and again: what it had acknowledged is there, each group
-//! of one stream as a whole, and nothing is there that was not sent.
+//! A real process is killed in the middle of its work, again and again: what it had acknowledged is there, each append
+//! as a whole, and nothing is there that was not sent.
 //!
 //! `KRONIKA_KILLS=200` kills so many times, `cargo xtask kills` in a release build.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
@@ -19,8 +19,10 @@ use std::{
 const DIRECTORY: &str = "KRONIKA_LOG_TEST_DIRECTORY";
 const TEST: &str = "what_a_killed_process_acknowledged_is_there";
 const WRITERS: usize = 4;
-/// Appends of one group.
+/// Appends of one group. They may be in two commits: the batch may be taken in the midst of a group.
 const GROUP: u64 = 3;
+/// Events of one append.
+const EVENTS: u64 = 2;
 /// A journal is killed so often before the next one is made.
 const KILLS_OF_ONE: u64 = 20;
 
@@ -33,13 +35,14 @@ fn name(writer: usize) -> String {
     format!("writer{writer}")
 }
 
-/// The append of a writer that makes this version: another process knows it too.
-fn append_of(writer: usize, version: u64) -> Append {
-    let random = (writer as u64) << 48 | version;
+/// A writer's append of this number, from 1: another process knows it too.
+fn append_of(writer: usize, number: u64) -> Append {
+    let random = (writer as u64) << 48 | number;
     let id = AppendId::from_parts(Timestamp::new(1_700_000_000_000_000), random);
     // Of every size, so that commits end anywhere in their sectors.
-    let body = vec![b'a' + (random % 26) as u8; (version * 7 % 301) as usize];
-    Append { id, events: vec![event(body)], ..append(&name(writer), version - 1, 0) }
+    let body = vec![b'a' + (random % 26) as u8; (number * 7 % 301) as usize];
+    let events = (0..EVENTS).map(|_| event(body.clone())).collect();
+    Append { id, events, ..append(&name(writer), (number - 1) * EVENTS, 0) }
 }
 
 /// Appends without end and tells each acknowledgement. Only a child process of the test below does so.
@@ -49,15 +52,13 @@ fn append_for_ever(directory: &Path) {
         for writer in 0..WRITERS {
             let log = &log;
             scope.spawn(move || {
-                let mut version =
-                    all_of(log, &name(writer), Direction::Forwards, 1000).len() as u64;
+                let mut sent = all_of(log, &name(writer), Direction::Forwards, 1000).len() as u64;
                 loop {
-                    let group = (1..=GROUP).map(|n| append_of(writer, version + n)).collect();
-                    for result in send(log, group) {
-                        version = result.unwrap().version.get();
-                    }
+                    let group = (1..=GROUP).map(|n| append_of(writer, sent + n)).collect();
+                    assert!(send(log, group).iter().all(Result::is_ok));
+                    sent += GROUP;
                     let mut out = std::io::stdout().lock();
-                    writeln!(out, "acknowledged {writer} {version}").unwrap();
+                    writeln!(out, "acknowledged {writer} {sent}").unwrap();
                     out.flush().unwrap();
                 }
             });
@@ -80,13 +81,13 @@ fn kill_after(directory: &Path, told: usize, acknowledged: &mut [u64; WRITERS]) 
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let acknowledgements = lines.filter_map(|line| {
         let line = line.unwrap();
-        let (writer, version) = line.strip_prefix("acknowledged ")?.split_once(' ')?;
+        let (writer, number) = line.strip_prefix("acknowledged ")?.split_once(' ')?;
         // The last line may be cut by the kill.
-        Some((writer.parse::<usize>().ok()?, version.parse::<u64>().ok()?))
+        Some((writer.parse::<usize>().ok()?, number.parse::<u64>().ok()?))
     });
-    for (number, (writer, version)) in acknowledgements.enumerate() {
-        acknowledged[writer] = version.max(acknowledged[writer]);
-        if number == told {
+    for (line, (writer, number)) in acknowledgements.enumerate() {
+        acknowledged[writer] = number.max(acknowledged[writer]);
+        if line == told {
             child.kill().unwrap();
         }
     }
@@ -100,16 +101,17 @@ fn check(directory: &Path, acknowledged: &mut [u64; WRITERS]) {
     let mut events = 0;
     for (writer, acknowledged) in acknowledged.iter_mut().enumerate() {
         let found = all_of(&log, &name(writer), Direction::Forwards, 1000);
-        let version = found.len() as u64;
-        assert!(version >= *acknowledged, "{version} of {acknowledged} of writer {writer}");
-        assert_eq!(version % GROUP, 0, "a commit is there as a whole");
-        for (append, version) in found.iter().zip(1..) {
-            let sent = append_of(writer, version);
-            assert_eq!((append.header.id, append.version()), (sent.id, Version::new(version)));
-            assert_eq!(append.events[0].body, sent.events[0].body);
+        let count = found.len() as u64;
+        assert!(count >= *acknowledged, "{count} of {acknowledged} of writer {writer}");
+        for (append, number) in found.iter().zip(1..) {
+            let sent = append_of(writer, number);
+            assert_eq!(append.header.id, sent.id);
+            assert_eq!(append.version(), Version::new(number * EVENTS));
+            let bodies = append.events.iter().map(|event| &event.body);
+            assert!(bodies.eq(sent.events.iter().map(|event| &event.body)), "append {number}");
         }
-        *acknowledged = version;
-        events += version;
+        *acknowledged = count;
+        events += count * EVENTS;
     }
     let all = all_events(&log);
     assert_eq!(all.len() as u64, events);
