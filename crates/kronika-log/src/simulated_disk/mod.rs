@@ -4,6 +4,7 @@
 //!
 //! All chances come from its seed: the same calls in the same order get the same answers.
 
+mod directory;
 mod faults;
 mod file;
 mod inode;
@@ -11,9 +12,7 @@ mod names;
 
 pub use faults::{Corruption, Fault, FaultKind, Misread};
 
-use crate::disk::{Disk, DiskFile, FileSystem, OpenMode};
 use faults::Faults;
-use file::SimulatedFile;
 use inode::{Inode, Kept};
 use names::Names;
 use std::{
@@ -319,90 +318,5 @@ impl State {
 
     fn used(&self) -> usize {
         self.names.all().map(|(_, inode)| self.inodes[inode].bytes().len()).sum()
-    }
-}
-
-impl Disk for SimulatedDisk {
-    fn create_directory(&self, _path: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let mut state = self.call(FaultKind::Directory, 0);
-        let called = state.begin_directory();
-        state.note_path("list", directory, called.is_ok());
-        called?;
-        let inside = state.names.all().filter(|(path, _)| path.parent() == Some(directory));
-        let names = inside.filter_map(|(path, _)| path.file_name()?.to_str().map(str::to_owned));
-        Ok(names.collect())
-    }
-
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.call(FaultKind::Directory, 0);
-        let called = state.begin_directory();
-        state.note_path("open", path, called.is_ok());
-        let found = state.names.get(path);
-        if mode != OpenMode::Read && !state.is_done(&called) {
-            return Err(called.expect_err("what was called well is done"));
-        }
-        let inode = match (found, mode) {
-            (None, OpenMode::Read) => {
-                return Err(called.err().unwrap_or(io::ErrorKind::NotFound.into()));
-            }
-            (Some(inode), OpenMode::Read | OpenMode::Write) => inode,
-            (Some(inode), OpenMode::WriteEmpty) => {
-                state.inodes[inode].empty();
-                inode
-            }
-            (None, OpenMode::Write | OpenMode::WriteEmpty) => {
-                let inode = state.inodes.len();
-                state.inodes.push(Inode::default());
-                state.names.add(path, inode);
-                inode
-            }
-        };
-        called?;
-        let writable = mode != OpenMode::Read;
-        let generation = state.generation;
-        Ok(Arc::new(SimulatedFile { disk: self.clone(), inode, generation, writable }))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.call(FaultKind::Directory, 0);
-        let called = state.begin_directory();
-        state.note_path("rename", from, called.is_ok());
-        if state.is_done(&called) {
-            let inode = state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
-            state.names.rename(from, to, inode);
-        }
-        called
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.call(FaultKind::Directory, 0);
-        let called = state.begin_directory();
-        state.note_path("remove", path, called.is_ok());
-        if state.is_done(&called) {
-            let inode = state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-            state.names.remove(path, inode);
-        }
-        called
-    }
-
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        let mut state = self.call(FaultKind::Directory, 0);
-        let called = state.begin_directory();
-        state.note_path("sync directory", directory, called.is_ok());
-        let State { names, random, faults, .. } = &mut *state;
-        match &called {
-            Ok(()) => names.sync(directory),
-            Err(_) if faults.has_power() => names.sync_failing(directory, random),
-            Err(_) => {}
-        }
-        called
-    }
-
-    fn file_system(&self, _directory: &Path) -> io::Result<FileSystem> {
-        Ok(FileSystem::Local)
     }
 }

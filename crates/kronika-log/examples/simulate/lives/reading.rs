@@ -38,7 +38,7 @@ pub fn read(life: &mut Life) -> Checked {
             let Some(after) = catch_up(life)? else { return Ok(()) };
             let page = page.into_inner().expect("it was read");
             let model = &life.witness.borrow().model;
-            look::partition(model, &read, page, before.events..=after.events, allowed)
+            look::partition(model, &read, page, before.head..=after.head, allowed)
         }
         1 | 2 => {
             let read = random_stream(life, stream);
@@ -72,6 +72,8 @@ pub fn read(life: &mut Life) -> Checked {
 struct Told {
     streams: Vec<usize>,
     events: u64,
+    /// The log's head: a stream may tell of appends that are durable before the head does.
+    head: u64,
 }
 
 /// Tells the model of all that is there; none if it cannot be read now.
@@ -89,7 +91,9 @@ fn catch_up(life: &mut Life) -> Checked<Option<Told>> {
     witness.look()?;
     let Model { streams, events, .. } = &witness.model;
     let streams = streams.iter().map(|stream| stream.told.len()).collect();
-    Ok(Some(Told { streams, events: events.len() as u64 }))
+    let events = events.len() as u64;
+    let head = look::head(witness.log())?.position.get();
+    Ok(Some(Told { streams, events, head }))
 }
 
 fn random_partition(life: &mut Life, told: &Told) -> ReadPartition {
