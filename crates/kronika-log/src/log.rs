@@ -15,7 +15,7 @@ use crate::{
     prepare::{Making, Preparation, make_segment},
     queue::Queue,
     random::Random,
-    real_disk::RealDisk,
+    real_disk::{self, RealDisk},
     recent::Recent,
     recover::{HEAD_FILE, Recovered, Recovery, recover},
     seal_segment::Sealed,
@@ -245,7 +245,10 @@ impl Duties {
             threads.spawn("kronika-commit", move || committer.run(begun)).and_then(|()| {
                 threads.spawn("kronika-write", move || handoff.run(&queue.queue))?;
                 threads.spawn("kronika-prepare", move || preparation.run())?;
-                threads.spawn("kronika-seal", move || sealer.run())?;
+                threads.spawn("kronika-seal", move || {
+                    real_disk::stand_back();
+                    sealer.run()
+                })?;
                 (0..shared.settings.reader_threads).try_for_each(|_| {
                     let pool = Arc::clone(&pool);
                     threads.spawn("kronika-read", move || pool.run())
