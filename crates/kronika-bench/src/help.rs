@@ -48,6 +48,8 @@ Options:
   --streams N        streams that are read; default 100000
   --recover-bytes N  of the log that is killed; default 10000000000
   --flat-events N    events at last; default 100000000
+  --flat-live N      streams that are appended to at a time, the newest ones; default 50000; 0: any that was ever
+                     opened, so that most appends look up a version that is in memory no longer
   --without-peers    does not build and measure tephra, see bench/peers
   --peers PROGRAM    the program that does; `cargo xtask bench log` builds it
 ";

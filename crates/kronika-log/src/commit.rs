@@ -59,9 +59,8 @@ impl Committer {
         Self { shared, handoff, head_file, admission, mark, time, carried, done, failed }
     }
 
-    /// Works until the queue is closed and empty.
-    pub(crate) fn run(mut self) {
-        let _guard = self.begin();
+    /// Works until the queue is closed and empty; it has begun.
+    pub(crate) fn run(mut self, _guard: AbandonOnDrop) {
         let mut work = VecDeque::new();
         while self.turn(&mut work) {}
         self.drain();

@@ -15,7 +15,7 @@ use crate::{
     prepare::{Making, Preparation, make_segment},
     queue::Queue,
     random::Random,
-    real_disk::RealDisk,
+    real_disk::{self, RealDisk},
     recent::Recent,
     recover::{HEAD_FILE, Recovered, Recovery, recover},
     seal_segment::Sealed,
@@ -239,15 +239,21 @@ impl Duties {
         let mut threads =
             Threads::new(Arc::clone(&shared), Arc::clone(&preparation), Arc::clone(&pool));
         let queue = Arc::clone(&shared);
-        let spawned = threads.spawn("kronika-commit", move || committer.run()).and_then(|()| {
-            threads.spawn("kronika-write", move || handoff.run(&queue.queue))?;
-            threads.spawn("kronika-prepare", move || preparation.run())?;
-            threads.spawn("kronika-seal", move || sealer.run())?;
-            (0..shared.settings.reader_threads).try_for_each(|_| {
-                let pool = Arc::clone(&pool);
-                threads.spawn("kronika-read", move || pool.run())
-            })
-        });
+        // A follower may be opened as soon as the log is.
+        let begun = committer.begin();
+        let spawned =
+            threads.spawn("kronika-commit", move || committer.run(begun)).and_then(|()| {
+                threads.spawn("kronika-write", move || handoff.run(&queue.queue))?;
+                threads.spawn("kronika-prepare", move || preparation.run())?;
+                threads.spawn("kronika-seal", move || {
+                    real_disk::stand_back();
+                    sealer.run()
+                })?;
+                (0..shared.settings.reader_threads).try_for_each(|_| {
+                    let pool = Arc::clone(&pool);
+                    threads.spawn("kronika-read", move || pool.run())
+                })
+            });
         spawned.map_err(|error| OpenError::from_io(&path, error))?;
         Ok(Log { shared, threads: Arc::new(threads) })
     }

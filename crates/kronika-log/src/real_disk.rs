@@ -1,7 +1,7 @@
 //! The disk of the operating system.
 
 use crate::disk::{Disk, DiskFile, FileSystem, OpenMode};
-use rustix::fs::Advice;
+use rustix::{fs::Advice, process::setpriority_process, thread::gettid};
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -55,6 +55,15 @@ pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
         File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
     }
     Ok(())
+}
+
+/// Lets other threads of the machine go first: for work that may take its time. Where it is not possible nothing
+/// is lost.
+pub(crate) fn stand_back() {
+    /// Steps of nice(1): a third of what the others get where all want all.
+    const NICE: i32 = 5;
+    // On Linux the priority is that of one thread, by its id.
+    let _ = setpriority_process(Some(gettid()), NICE);
 }
 
 /// By the numbers of statfs(2).

@@ -23,8 +23,8 @@ use kronika_core::{Incarnation, Slice, Timestamp};
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, io, path::Path, sync::Arc};
 
-/// Bytes read ahead while a segment is read.
-const READ_AHEAD: usize = 1 << 20;
+/// Bytes read ahead while a segment is read: so many stay in the processor's cache.
+const READ_AHEAD: usize = 256 << 10;
 /// The number of a type that is one too many to be told apart.
 pub(crate) const OTHER_TYPES: u16 = u16::MAX;
 

@@ -70,6 +70,8 @@ struct Life {
     refused: Vec<AppendError>,
     /// A write or a sync of a commit failed since the log was opened.
     poisoned: bool,
+    /// Reads of files are what fails, or their opening.
+    reads_fail: bool,
 }
 
 impl Life {
@@ -83,6 +85,7 @@ impl Life {
             sent: 0,
             refused: Vec::new(),
             poisoned: false,
+            reads_fail: false,
         }
     }
 
@@ -122,10 +125,10 @@ impl Life {
                     .ok();
             }
             if let Some(follower) = &follower {
-                may_be_unavailable(follower.refresh());
+                self.done(follower.refresh());
                 let (behind, head) = (head(follower), head(log));
                 assert!(behind <= head, "the follower is at {behind}, the log at {head}");
-                may_be_unavailable(block_on(follower.read_partition(everything(behind))));
+                self.done(block_on(follower.read_partition(everything(behind))));
             }
             if round == rounds * 3 / 4 {
                 self.spoil_a_run();
@@ -136,9 +139,7 @@ impl Life {
 
     /// The versions of all streams, and which of the appends whose outcome was not told are there.
     fn load(&mut self, log: &Log) -> bool {
-        let Some(page) =
-            may_be_unavailable(block_on(log.read_partition(everything(Position::ZERO))))
-        else {
+        let Some(page) = self.done(block_on(log.read_partition(everything(Position::ZERO)))) else {
             return false;
         };
         self.take(&page.events);
@@ -204,6 +205,19 @@ impl Life {
         self.poisoned |= fails;
     }
 
+    /// What a read gives; none if it was told that it cannot be done now. That is so only where reading is what fails,
+    /// or what was spoiled is made anew.
+    fn done<T>(&self, read: Result<T, ReadError>) -> Option<T> {
+        match read {
+            Ok(read) => Some(read),
+            Err(ReadError::Unavailable(what)) => {
+                assert!(self.reads_fail || what.contains("made anew"), "{what}");
+                None
+            }
+            Err(error) => panic!("a disk that fails is told as such: {error}"),
+        }
+    }
+
     fn append(&self, stream: u64) -> Append {
         let name = format!("s{stream}");
         let version = self.versions.get(&name).copied().unwrap_or_default();
@@ -221,7 +235,7 @@ impl Life {
         let stream = stream(&name);
         let version = self.versions.get(&name).copied().unwrap_or_default();
         let read = ReadStream::backwards(stream.clone()).limit_appends(2);
-        if let Some(page) = may_be_unavailable(block_on(log.read_stream(read))) {
+        if let Some(page) = self.done(block_on(log.read_stream(read))) {
             assert_eq!(page.newest.get(), version);
             for append in &page.appends {
                 assert!(self.told.contains_key(&append.header.id));
@@ -229,13 +243,13 @@ impl Life {
         }
         let filter = EventFilter { tags: vec!["t1".into()], ..EventFilter::default() };
         let read = everything(Position::ZERO).filter(filter);
-        if let Some(page) = may_be_unavailable(block_on(log.read_partition(read))) {
+        if let Some(page) = self.done(block_on(log.read_partition(read))) {
             let tagged = self.told.values().filter(|append| append.events[1].tags == ["t1"]);
             assert_eq!(page.events.len(), tagged.count());
         }
         let key = format!("k{}", self.sent.saturating_sub(12));
         let by = AppendBy::Key { principal: None, key: key.clone() };
-        if let Some(found) = may_be_unavailable(block_on(log.read_append(&stream, by))) {
+        if let Some(found) = self.done(block_on(log.read_append(&stream, by))) {
             let has_key = |append: &&Append| {
                 let keyed = append.more.as_ref().and_then(|more| more.keyed.as_ref());
                 append.stream == stream && keyed.is_some_and(|keyed| keyed.key == key)
@@ -257,6 +271,7 @@ impl Life {
     /// The disk is well again, after a loss of power or of the process: everything that was told is there, and it
     /// goes on.
     fn afterwards(&mut self, power: bool) {
+        self.reads_fail = false;
         if power {
             self.disk.disk.crash()
         } else {
@@ -299,15 +314,6 @@ fn everything(after: Position) -> ReadPartition {
     ReadPartition { limit_events: 10_000, ..ReadPartition::after(PARTITION, after) }
 }
 
-/// What a read gives; none if it was told that it cannot be done now.
-fn may_be_unavailable<T>(read: Result<T, ReadError>) -> Option<T> {
-    match read {
-        Ok(read) => Some(read),
-        Err(ReadError::Unavailable(_)) => None,
-        Err(error) => panic!("a disk that fails is told as such: {error}"),
-    }
-}
-
 fn is_of_the_disk(error: &OpenError) -> bool {
     matches!(error, OpenError::Failed { .. } | OpenError::Unpublished { .. })
 }
@@ -321,6 +327,7 @@ fn is_derived(path: &Path) -> bool {
 fn struck(fault: Fault, calls: &[PathBuf]) {
     let Fault { kind, nth, forever } = fault;
     let mut life = Life::new(nth);
+    life.reads_fail = matches!(kind, FaultKind::Read | FaultKind::Directory);
     life.disk.disk.fail(fault);
     life.live();
     let file = &calls[nth as usize - 1];

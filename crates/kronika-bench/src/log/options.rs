@@ -48,6 +48,8 @@ pub struct Options {
     pub recover_rounds: usize,
     /// Events of the last measurement of `flat`.
     pub flat_events: u64,
+    /// Streams that are appended to at a time in `flat`: the newest ones. 0 for all.
+    pub flat_live: u32,
 }
 
 impl Default for Options {
@@ -71,6 +73,7 @@ impl Default for Options {
             recover_bytes: 10_000_000_000,
             recover_rounds: 3,
             flat_events: 100_000_000,
+            flat_live: 50_000,
         }
     }
 }
@@ -91,6 +94,7 @@ impl Options {
             recover_bytes: 2 << 20,
             recover_rounds: 1,
             flat_events: 20_000,
+            flat_live: 500,
             ..self
         }
     }
@@ -122,6 +126,7 @@ impl Options {
                 "--streams" => options.streams = number(value()?)?,
                 "--recover-bytes" => options.recover_bytes = number(value()?)?,
                 "--flat-events" => options.flat_events = number(value()?)?,
+                "--flat-live" => options.flat_live = number(value()?)?,
                 other => return Err(format!("there is no option {other}")),
             }
         }
