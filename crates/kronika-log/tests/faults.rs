@@ -85,6 +85,10 @@ fn after_a_failed_sync_nothing_is_acknowledged_and_reading_goes_on() {
         let disk = SimulatedDisk::new(3);
         let log = open(&disk).unwrap();
         assert_eq!(fill(&log, 0, 3), (3, None));
+        // The next segment is made by another thread, which is not to be struck instead.
+        while !disk.files().contains(&segment(2)) {
+            std::thread::yield_now();
+        }
         disk.fail(Fault { kind, nth: 1, forever: false });
         let mut other = append("b", 0, 1);
         other.loading = Loading::new(7);
