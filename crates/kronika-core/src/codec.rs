@@ -4,6 +4,7 @@
 //! its fields without the name of its variant, which stands beside it. No other codec is offered yet;
 //! every event carries a codec number so that one can be.
 
+use crate::event::EventKind;
 use serde::{
     Deserialize, Serialize,
     de::{self, DeserializeOwned, Deserializer as _, IntoDeserializer},
@@ -16,12 +17,57 @@ use std::error::Error;
 #[non_exhaustive]
 pub enum CodecError {
     /// A newer build may have written it: not the same as damaged.
-    #[error("event {name} of schema {schema} is not known to this build")]
+    #[error(
+        "event {name} of schema {schema} is not known to this build: run the build that recorded it, or a newer one"
+    )]
     UnknownEvent {
         /// The event's stable name.
         name: String,
         /// The event's schema number.
         schema: u32,
+    },
+    /// A newer build has written an event that this one knows in older shapes only.
+    #[error(
+        "event {name} of schema {schema} is too new for this build, which knows it up to schema {known}: \
+         run the build that recorded it, or a newer one"
+    )]
+    TooNew {
+        /// The event's stable name.
+        name: String,
+        /// The schema number that was recorded.
+        schema: u32,
+        /// The newest that this build knows.
+        known: u32,
+    },
+    /// An older build has written it, and nothing was declared that lifts it.
+    #[error(
+        "event {name} of schema {schema} is older than what this build reads, schema {known}, and has no upcaster: \
+         declare one with `#[event(upcast({schema} => …))]`"
+    )]
+    NoUpcast {
+        /// The event's stable name.
+        name: String,
+        /// The schema number that was recorded.
+        schema: u32,
+        /// The newest that this build knows.
+        known: u32,
+    },
+    /// An upcaster has refused the body.
+    #[error(
+        "event {name} of schema {schema} cannot be lifted from {} of schema {} to {} of schema {}: {source}",
+        step.name, step.schema, to.name, to.schema
+    )]
+    Upcast {
+        /// The event's stable name, as recorded.
+        name: String,
+        /// The schema number that was recorded.
+        schema: u32,
+        /// Where the step that failed begins.
+        step: EventKind,
+        /// Where it leads.
+        to: EventKind,
+        /// What the upcaster said.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// Not readable at all.
     #[error("not readable as JSON")]
@@ -40,6 +86,11 @@ pub enum CodecError {
 }
 
 impl CodecError {
+    /// Whether a newer build may have written it: then nothing is damaged, and a newer build reads it.
+    pub fn is_too_new(&self) -> bool {
+        matches!(self, Self::UnknownEvent { .. } | Self::TooNew { .. })
+    }
+
     /// The root does not fit.
     pub fn shape(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Shape { pointer: String::new(), source: source.into() }

@@ -20,6 +20,7 @@ mod recorded;
 mod snapshot;
 mod stream;
 mod token;
+mod upcast;
 
 pub use aggregate::{Aggregate, AggregateId, Handle, Outcome};
 pub use append::{
@@ -54,3 +55,4 @@ pub use recorded::{AppendHeader, RecordedAppend, RecordedEvent};
 pub use snapshot::{DynSnapshotStore, SharedSnapshotStore, Snapshot, SnapshotError, SnapshotStore};
 pub use stream::{ID_BYTES_MAX, StreamId, StreamIdError, TYPE_BYTES_MAX, check_id, check_type};
 pub use token::{HistoryDiverged, Token, TokenError};
+pub use upcast::{Lifted, Upcast, decode_lifted, lifts_to};

@@ -4,6 +4,7 @@ use crate::{
     attributes::{self, both},
     crate_path::core_path,
     names::Rule,
+    upcasts::{self, Step},
 };
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -13,7 +14,7 @@ use syn::{
     Variant, spanned::Spanned,
 };
 
-const NAME: Rule = Rule { of: "an event", joint: '-', bytes_max: 255 };
+pub(crate) const NAME: Rule = Rule { of: "an event", joint: '-', bytes_max: 255 };
 
 const BODY: &str = "its body holds its fields, without a name among them";
 const CONVERTED: &str = "its variants are what is recorded, not those of another type";
@@ -42,6 +43,7 @@ struct Declared<'a> {
     ident: &'a Ident,
     name: String,
     schema: u32,
+    steps: Vec<Step>,
     tags: Vec<&'a Field>,
 }
 
@@ -56,11 +58,14 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream, Error> {
     let places = 0..variants.len();
     let numbers = (0..).take(variants.len()).collect::<Vec<u32>>();
     let tags = tags(&variants);
+    let upcasts = upcasts::list(variants.iter().flat_map(|variant| &variant.steps), &kronika);
     Ok(quote! {
         #[automatically_derived]
         impl #kronika::Event for #ident {
             const KINDS: &'static [#kronika::EventKind] =
                 &[#(#kronika::EventKind { name: #names, schema: #schemas }),*];
+
+            #upcasts
 
             fn kind(&self) -> &'static #kronika::EventKind {
                 match self {
@@ -83,11 +88,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream, Error> {
                 body: &[u8],
             ) -> ::std::result::Result<Self, #kronika::CodecError> {
                 match name {
-                    #(#names if schema <= #schemas => #kronika::decode_variant(#numbers, body),)*
-                    _ => ::std::result::Result::Err(#kronika::CodecError::UnknownEvent {
-                        name: ::std::convert::Into::into(name),
-                        schema,
-                    }),
+                    #(#names if schema == #schemas => #kronika::decode_variant(#numbers, body),)*
+                    _ => #kronika::decode_lifted(name, schema, body),
                 }
             }
         }
@@ -122,12 +124,14 @@ fn declared(input: &DeriveInput) -> Result<Vec<Declared<'_>>, Error> {
         }
         variants.push(declared);
     }
+    let old = variants.iter().flat_map(|variant| variant.steps.iter());
+    result = both(result, upcasts::no_two(old, |name| seen.contains_key(name)));
     result.map(|()| variants)
 }
 
 fn declare(variant: &Variant) -> Result<Declared<'_>, Error> {
     attributes::refuse_serde(&variant.attrs, REFUSED_ON_VARIANT)?;
-    let (mut name, mut schema): (Option<LitStr>, Option<u32>) = (None, None);
+    let (mut name, mut schema, mut oldest, mut written) = (None::<LitStr>, None, None, None);
     attributes::each(&variant.attrs, "event", |item| {
         if item.path.is_ident("name") {
             return attributes::set(item, &mut name, attributes::text(item)?);
@@ -135,7 +139,13 @@ fn declare(variant: &Variant) -> Result<Declared<'_>, Error> {
         if item.path.is_ident("schema") {
             return attributes::set(item, &mut schema, attributes::number(item)?);
         }
-        Err(item.error("expected `name = \"…\"` or `schema = 2`"))
+        if item.path.is_ident("oldest") {
+            return attributes::set(item, &mut oldest, attributes::number(item)?);
+        }
+        if item.path.is_ident("upcast") {
+            return attributes::set(item, &mut written, upcasts::parse(item)?);
+        }
+        Err(item.error("expected `name = \"…\"`, `schema = 2`, `upcast(1 => …)` or `oldest = 2`"))
     })?;
     let mut tags = Vec::new();
     for field in &variant.fields {
@@ -147,7 +157,10 @@ fn declare(variant: &Variant) -> Result<Declared<'_>, Error> {
         return Err(Error::new(tag.span(), "only a named field can be a tag"));
     }
     let name = NAME.name(&variant.ident, name.as_ref())?;
-    Ok(Declared { ident: &variant.ident, name, schema: schema.unwrap_or(1), tags })
+    let schema = schema.unwrap_or(1);
+    let range = upcasts::Schemas { oldest: oldest.unwrap_or(1), newest: schema };
+    let steps = upcasts::steps(&variant.ident, &name, range, written.unwrap_or_default())?;
+    Ok(Declared { ident: &variant.ident, name, schema, steps, tags })
 }
 
 fn is_tag(field: &Field) -> Result<bool, Error> {

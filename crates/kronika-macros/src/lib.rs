@@ -11,6 +11,7 @@ mod crate_path;
 mod event;
 mod names;
 mod rejection;
+mod upcasts;
 
 use columns::Role;
 use proc_macro::TokenStream;
@@ -20,9 +21,14 @@ use syn::{DeriveInput, Error, parse_macro_input};
 ///
 /// - A variant's stable name is its own in kebab case; `#[event(name = "…")]` gives another, so that the
 ///   variant can be renamed and what is recorded stays readable.
-/// - Its schema number is 1; `#[event(schema = 2)]` after a change that older readers would misread. A
-///   greater number than that, or a name that is not here, decodes to `CodecError::UnknownEvent`; a
-///   smaller one is read as it is, since upcasters have lifted it before.
+/// - Its schema number is 1; `#[event(schema = 2, upcast(1 => lift))]` after a change that older readers
+///   would misread. `lift` is a `fn(serde_json::Value) -> Lifted` from the body of schema 1 to that of 2;
+///   `upcast(1)` where the body stays as it is. Each older schema has its step; those before
+///   `#[event(oldest = 2)]` were never recorded.
+/// - `upcast(("offered", 1) => lift)` reads an event that had another name: each of its schemas is one
+///   step, the last leads to the oldest schema of the variant.
+/// - A greater number than the schema's decodes to `CodecError::TooNew`, a name that is not here to
+///   `CodecError::UnknownEvent`.
 /// - `#[event(tag)]` on a named field makes its value a tag: as `Display` writes it, nothing for `None`,
 ///   each of them for a `Vec`.
 ///
@@ -34,7 +40,7 @@ use syn::{DeriveInput, Error, parse_macro_input};
 /// #[derive(Event, Serialize, Deserialize)]
 /// enum AuctionEvent {
 ///     Opened { item: String },
-///     #[event(schema = 2)]
+///     #[event(schema = 2, upcast(1))]
 ///     BidPlaced { #[event(tag)] bidder: String, cents: i64 },
 /// }
 ///
@@ -43,7 +49,7 @@ use syn::{DeriveInput, Error, parse_macro_input};
 /// bid.tags(&mut |tag| assert_eq!(tag, "ann"));
 /// ```
 ///
-/// Refused at compile time: names that are not `[a-z][a-z0-9-]*` or occur twice, generics, and serde
+/// Refused at compile time: names that are not `[a-z][a-z0-9-]*` or occur twice, missing upcasters, generics, and serde
 /// attributes under which a body could not be read again by name (`tag`, `untagged`, `skip` and the like).
 #[proc_macro_derive(Event, attributes(event))]
 pub fn derive_event(input: TokenStream) -> TokenStream {

@@ -79,7 +79,11 @@ impl<A: Aggregate> Loaded<A> {
         }));
         match applied {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => refuse(format!("event {}: {error}", event.name)),
+            // What is too new, too old or cannot be lifted names the event itself.
+            Ok(Err(error @ (CodecError::Syntax(_) | CodecError::Shape { .. }))) => {
+                refuse(format!("event {} of schema {}: {error}", event.name, event.schema))
+            }
+            Ok(Err(error)) => refuse(error.to_string()),
             Err(panic) => {
                 let said = panic_message(&*panic);
                 refuse(format!("decoding or applying event {} panicked: {said}", event.name))

@@ -22,15 +22,16 @@ pub use kronika_core::{
     AppendMore, Appended, BoxFuture, Capabilities, ClaimError, Codec, CodecError, Column,
     ColumnValue, Command, Committed, Context, Decision, Direction, DynJournal, DynSnapshotStore,
     Effect, Epoch, Event, EventFilter, EventId, EventKind, Folded, Followed, Follows, Handle,
-    HistoryDiverged, Incarnation, Journal, Key, Keyed, Kind, Lease, Loading, Mark, Metadata, Never,
-    NewEvent, On, Origin, Outcome, Ownership, PartitionId, PartitionPage, Position, Projection,
-    ReadError, ReadPartition, ReadStream, RecordedAppend, RecordedEvent, Rejection, RejectionKind,
-    Row, SLICES, Shape, SharedJournal, SharedReadModelStore, SharedSnapshotStore, Slice,
-    SliceRange, Snapshot, SnapshotError, SnapshotStore, StreamCursor, StreamId, StreamIdError,
-    StreamPage, Timer, Timestamp, Token, TokenError, Value, Version, ensure,
+    HistoryDiverged, Incarnation, Journal, Key, Keyed, Kind, Lease, Lifted, Loading, Mark,
+    Metadata, Never, NewEvent, On, Origin, Outcome, Ownership, PartitionId, PartitionPage,
+    Position, Projection, ReadError, ReadPartition, ReadStream, RecordedAppend, RecordedEvent,
+    Rejection, RejectionKind, Row, SLICES, Shape, SharedJournal, SharedReadModelStore,
+    SharedSnapshotStore, Slice, SliceRange, Snapshot, SnapshotError, SnapshotStore, StreamCursor,
+    StreamId, StreamIdError, StreamPage, Timer, Timestamp, Token, TokenError, Upcast, Value,
+    Version, ensure,
 };
 #[doc(hidden)]
-pub use kronika_core::{decode_variant, encode_variant};
+pub use kronika_core::{decode_lifted, decode_variant, encode_variant};
 #[cfg(feature = "http")]
 pub use kronika_http::{
     HttpLimits, Problem, ProblemKind, Query, ServeLimits, Served, Service, ServiceError, serve,
