@@ -8,7 +8,7 @@ use crate::{
     values::{Bound, read},
 };
 use kronika_core::{
-    Column, Generation, Key, Projection, ProjectionName, ReadModelSpec, Row, Value,
+    CodecError, Column, Generation, Key, Projection, ProjectionName, ReadModelSpec, Row, Value,
 };
 use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
 use std::{
@@ -22,7 +22,7 @@ use std::{
 };
 
 /// Steps of SQLite's machine between two looks at the clock: some ten microseconds.
-const STEPS: i32 = 1000;
+pub(crate) const STEPS: i32 = 1000;
 
 /// Bounds of one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Default for QueryLimits {
 }
 
 /// Sets its flag when nobody waits for the answer any more.
-struct Waiting(Arc<AtomicBool>);
+pub(crate) struct Waiting(pub Arc<AtomicBool>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
@@ -114,31 +114,11 @@ impl SqliteReadModels {
         sql: String,
         parameters: Vec<Value>,
         columns: Vec<&'static [Column]>,
-        typed: impl Fn(Vec<Vec<Value>>) -> Result<T, kronika_core::CodecError> + Send + 'static,
+        typed: impl Fn(Vec<Vec<Value>>) -> Result<T, CodecError> + Send + 'static,
     ) -> Result<Vec<T>, QueryError> {
         let limits = self.inner.settings.query_limits;
         let query = move |connection: &Connection| {
-            let mut statement = connection.prepare_cached(&sql).map_err(QueryError::Sql)?;
-            let parameters = params_from_iter(parameters.iter().map(Bound));
-            let mut rows = statement.query(parameters).map_err(QueryError::Sql)?;
-            let (mut places, mut answer) = (None, Vec::new());
-            while let Some(row) = rows.next().map_err(QueryError::Sql)? {
-                let places = match &mut places {
-                    Some(places) => places,
-                    None => places.insert(columns_of(row.as_ref(), &columns)?),
-                };
-                if answer.len() == limits.rows {
-                    return Err(QueryError::TooManyRows(limits.rows));
-                }
-                let value = |(index, column): &(usize, &'static Column)| {
-                    let value = row.get_ref(*index).map_err(QueryError::Sql)?;
-                    read(column, value).map_err(QueryError::Shape)
-                };
-                let values = places.iter().map(|places| places.iter().map(value).collect());
-                let values = values.collect::<Result<Vec<Vec<Value>>, _>>()?;
-                answer.push(typed(values).map_err(QueryError::Shape)?);
-            }
-            Ok(answer)
+            typed_rows(connection, &sql, &parameters, &columns, limits.rows, typed)
         };
         self.run(limits, query).await
     }
@@ -175,6 +155,38 @@ impl SqliteReadModels {
     }
 }
 
+/// The rows of a query as typed values: one list of values for each list of columns.
+pub(crate) fn typed_rows<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: &[Value],
+    columns: &[&'static [Column]],
+    rows_max: usize,
+    typed: impl Fn(Vec<Vec<Value>>) -> Result<T, CodecError>,
+) -> Result<Vec<T>, QueryError> {
+    let mut statement = connection.prepare_cached(sql).map_err(QueryError::Sql)?;
+    let parameters = params_from_iter(parameters.iter().map(Bound));
+    let mut rows = statement.query(parameters).map_err(QueryError::Sql)?;
+    let (mut places, mut answer) = (None, Vec::new());
+    while let Some(row) = rows.next().map_err(QueryError::Sql)? {
+        let places = match &mut places {
+            Some(places) => places,
+            None => places.insert(columns_of(row.as_ref(), columns)?),
+        };
+        if answer.len() == rows_max {
+            return Err(QueryError::TooManyRows(rows_max));
+        }
+        let value = |(index, column): &(usize, &'static Column)| {
+            let value = row.get_ref(*index).map_err(QueryError::Sql)?;
+            read(column, value).map_err(QueryError::Shape)
+        };
+        let values = places.iter().map(|places| places.iter().map(value).collect());
+        let values = values.collect::<Result<Vec<Vec<Value>>, _>>()?;
+        answer.push(typed(values).map_err(QueryError::Shape)?);
+    }
+    Ok(answer)
+}
+
 /// Where each column stands in the answer. To be asked at the first row: until then a statement that was
 /// prepared before a table changed has the columns of then.
 fn columns_of(
@@ -189,7 +201,7 @@ fn columns_of(
 }
 
 /// Runs a query on one state; nothing of it stays, also if it panics.
-fn in_transaction<T>(
+pub(crate) fn in_transaction<T>(
     connection: &Connection,
     query: impl FnOnce(&Connection) -> Result<T, QueryError>,
 ) -> Result<T, QueryError> {

@@ -50,6 +50,7 @@ pub use kronika_runtime::{
 };
 #[cfg(feature = "embedded")]
 pub use kronika_sqlite::{
-    BatchHandler, Handled, QueryError, QueryLimits, SqliteHandler, SqliteOpenError,
-    SqliteReadModels, SqliteSettings, rusqlite,
+    BatchHandler, Handled, Migrated, Migration, MigrationError, QueryError, QueryLimits,
+    SessionError, SessionOpenError, SessionSettings, SessionStats, SqliteHandler, SqliteOpenError,
+    SqliteReadModels, SqliteSession, SqliteSettings, rusqlite,
 };
