@@ -59,7 +59,7 @@ async fn an_event_that_this_build_does_not_know_stops_before_it() {
     assert_eq!(
         error,
         "event bought at position 2 (version 2 of purse/a) cannot be handled: \
-         event bought of schema 3 is not known to this build"
+         event bought of schema 3 is not known to this build: run the build that recorded it, or a newer one"
     );
     assert_eq!(found(&read_models).await["a"].cents, 5);
 }
