@@ -89,8 +89,8 @@ pub enum SessionError {
     Sql(#[source] rusqlite::Error),
     /// A statement does what no transaction's code may.
     #[error(
-        "a statement begins or ends a transaction, attaches a file, sets what the session sets, or touches a \
-         name that begins with kronika_: leave it out"
+        "a statement begins or ends a transaction, attaches a file, changes a setting, or touches a name that \
+         begins with kronika_: leave it out"
     )]
     Forbidden(#[source] rusqlite::Error),
     /// A row does not fit its type.
@@ -255,8 +255,8 @@ pub enum MigrationError {
     },
     /// A statement of a step does what none may. Nothing of the step was applied.
     #[error(
-        "migration {number} \"{name}\" may not begin or end a transaction, attach a file, set what the session \
-         sets, or touch a name that begins with kronika_: leave out: {statement}"
+        "migration {number} \"{name}\" may not begin or end a transaction, attach a file, change a setting, or \
+         touch a name that begins with kronika_: leave out: {statement}"
     )]
     Forbidden {
         /// Its number.

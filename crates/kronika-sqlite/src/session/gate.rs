@@ -14,16 +14,20 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Settings that the promises of the session hang on.
+/// Pragmas that only look, or end with the transaction. All others may take no value: a setting would outlive
+/// the transaction on the one connection that writes, for everybody.
 const PRAGMAS: &[&str] = &[
-    "application_id",
-    "foreign_keys",
-    "journal_mode",
-    "locking_mode",
-    "max_page_count",
-    "synchronous",
-    "user_version",
-    "writable_schema",
+    "defer_foreign_keys",
+    "foreign_key_check",
+    "foreign_key_list",
+    "index_info",
+    "index_list",
+    "index_xinfo",
+    "integrity_check",
+    "quick_check",
+    "table_info",
+    "table_list",
+    "table_xinfo",
 ];
 
 /// Whether code of users runs on the writing connection just now, and when it ends.
@@ -82,7 +86,7 @@ impl Gate {
         match action {
             Does::Transaction { .. } | Does::Attach { .. } | Does::Detach { .. } => true,
             Does::Pragma { pragma_name, pragma_value: Some(_) } => {
-                PRAGMAS.iter().any(|name| pragma_name.eq_ignore_ascii_case(name))
+                !PRAGMAS.iter().any(|name| pragma_name.eq_ignore_ascii_case(name))
             }
             Does::Insert { table_name }
             | Does::Update { table_name, .. }

@@ -107,17 +107,16 @@ fn record(connection: &Connection, migration: &Migration) -> rusqlite::Result<us
 /// Runs the statements of a step.
 fn apply(connection: &Connection, migration: &Migration) -> Result<(), MigrationError> {
     let mut statements = Batch::new(connection, migration.sql());
-    for number in 1.. {
-        // What names a table that is not there, say, does not bring its text with it.
-        let unprepared = |error| {
-            let statement = match &error {
-                Error::SqlInputError { sql, .. } => shown(sql),
-                _ => format!("statement {number}"),
-            };
-            failed(migration, statement, error)
-        };
+    // What SQLite has not read yet: of a statement that cannot be prepared it does not always give the text.
+    let mut unread = migration.sql();
+    loop {
+        let unprepared = |error| failed(migration, shown(unread), error);
         let Some(mut statement) = statements.next().map_err(unprepared)? else { break };
-        let text = shown(&statement.expanded_sql().unwrap_or_default());
+        let text = statement.expanded_sql().unwrap_or_default();
+        if let Some(begin) = unread.find(&text) {
+            unread = &unread[begin + text.len()..];
+        }
+        let text = shown(&text);
         let mut rows = statement.raw_query();
         while rows.next().map_err(|error| failed(migration, text.clone(), error))?.is_some() {}
         if connection.is_autocommit() {
@@ -156,13 +155,24 @@ fn failed(migration: &Migration, statement: String, error: Error) -> MigrationEr
     }
 }
 
-/// The first statement of some SQL on one line, without comments before it, not too long.
+/// The first statement of some SQL on one line, without comments before it, not too long. A semicolon at the
+/// end of a line is taken for its end: where SQLite could not read it, nobody knows better.
 fn shown(sql: &str) -> String {
-    let lines = sql.lines().map(str::trim);
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("--"));
-    let text = lines.collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+    let mut text = String::new();
+    let lines = sql.trim_start_matches([';', ' ']).lines().map(str::trim);
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with("--")) {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(line);
+        if text.ends_with(';') {
+            text.pop();
+            break;
+        }
     }
+    if let Some((end, _)) = text.char_indices().nth(SHOWN) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }

@@ -20,9 +20,9 @@ impl SqliteSession {
     ///
     /// If this future is dropped, the transaction is rolled back, or has been committed already.
     ///
-    /// The code cannot end the transaction, attach files, or touch names that begin with `kronika_`; it waits
-    /// for nothing, since all transactions share its thread. Time that it spends outside SQLite is not
-    /// interrupted.
+    /// The code cannot end the transaction, attach files, change settings, or touch names that begin with
+    /// `kronika_`; it waits for nothing, since all transactions share its thread. Time that it spends outside
+    /// SQLite is not interrupted.
     ///
     /// # Errors
     /// After every one but [`SessionError::UnknownOutcome`], nothing was changed.
