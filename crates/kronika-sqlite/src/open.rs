@@ -7,7 +7,7 @@
 
 use crate::{error::SqliteOpenError, schema, settings::SqliteSettings};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// Statements kept prepared on each connection.
 const STATEMENTS: usize = 256;
@@ -22,19 +22,13 @@ pub(crate) fn writer(
     settings: &SqliteSettings,
 ) -> Result<Connection, SqliteOpenError> {
     let failed = |error| SqliteOpenError::of(path, error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    common(&connection, settings, settings.cache_bytes).map_err(failed)?;
+    let (patience, cache) = (settings.busy_timeout, settings.cache_bytes);
+    let mut connection = connect(path, Access::Write, patience, cache).map_err(failed)?;
     check_owner(&connection, path)?;
     if connection.is_readonly("main").map_err(failed)? {
         return Err(SqliteOpenError::ReadOnly(path.to_owned()));
     }
-    let wal = connection
-        .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))
-        .map_err(failed)?;
-    if wal != "wal" {
+    if !keep_log(&connection).map_err(failed)? {
         return Err(SqliteOpenError::NoWal(path.to_owned()));
     }
     settle(&mut connection, settings).map_err(failed)?;
@@ -46,43 +40,18 @@ pub(crate) fn reader(
     path: &Path,
     settings: &SqliteSettings,
 ) -> Result<Connection, SqliteOpenError> {
-    let failed = |error| SqliteOpenError::of(path, error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    common(&connection, settings, settings.cache_bytes / 4).map_err(failed)?;
-    connection.pragma_update(None, "query_only", true).map_err(failed)?;
-    Ok(connection)
-}
-
-fn common(
-    connection: &Connection,
-    settings: &SqliteSettings,
-    cache_bytes: u64,
-) -> rusqlite::Result<()> {
-    connection.busy_timeout(settings.busy_timeout)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    let kibibytes = i64::try_from(cache_bytes >> 10).unwrap_or(i64::MAX);
-    connection.pragma_update(None, "cache_size", -kibibytes)?; // Negative: in KiB, not in pages.
-    connection.pragma_update(None, "trusted_schema", false)?;
-    connection.pragma_update(None, "temp_store", "memory")
+    connect(path, Access::Read, settings.busy_timeout, settings.cache_bytes / 4)
+        .map_err(|error| SqliteOpenError::of(path, error))
 }
 
 /// Refuses a file that is not ours, before anything is written to it.
 fn check_owner(connection: &Connection, path: &Path) -> Result<(), SqliteOpenError> {
-    let failed = |error| SqliteOpenError::of(path, error);
-    let number = |pragma: &str| {
-        connection.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0)).map_err(failed)
-    };
-    let (owner, found) = (number("application_id")?, number("user_version")?);
-    let tables = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, u64>(0))
-        .map_err(failed)?;
-    let fresh = owner == 0 && found == 0 && tables == 0;
-    if !fresh && owner != schema::APPLICATION_ID {
+    let header = header(connection).map_err(|error| SqliteOpenError::of(path, error))?;
+    if !header.is_fresh && header.owner != schema::APPLICATION_ID {
         return Err(SqliteOpenError::Foreign(path.to_owned()));
     }
-    if found > schema::SCHEMA {
-        let known = schema::SCHEMA;
+    if header.schema > schema::SCHEMA {
+        let (found, known) = (header.schema, schema::SCHEMA);
         return Err(SqliteOpenError::NewerSchema { path: path.to_owned(), found, known });
     }
     Ok(())
@@ -91,16 +60,71 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), SqliteOpenErr
 fn settle(connection: &mut Connection, settings: &SqliteSettings) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
-    connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     schema::make(&transaction)?;
     transaction.commit()?;
-    if let Some(bytes) = settings.file_bytes_max {
-        let page: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-        let pages = (bytes / page).max(1);
-        connection.pragma_update(None, "max_page_count", pages)?;
-    }
-    Ok(())
+    bound(connection, settings.file_bytes_max)
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// A connection as every file of Kronika's has them. One that writes makes the file.
+pub(crate) fn connect(
+    path: &Path,
+    access: Access,
+    busy_timeout: Duration,
+    cache_bytes: u64,
+) -> rusqlite::Result<Connection> {
+    let flags = match access {
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    };
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let kibibytes = i64::try_from(cache_bytes >> 10).unwrap_or(i64::MAX);
+    connection.pragma_update(None, "cache_size", -kibibytes)?; // Negative: in KiB, not in pages.
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.pragma_update(None, "query_only", access == Access::Read)?;
+    Ok(connection)
+}
+
+/// Whose a file is.
+pub(crate) struct Header {
+    pub owner: u32,
+    pub schema: u32,
+    /// Nobody has made anything in it.
+    pub is_fresh: bool,
+}
+
+/// In one transaction: another process may be making the file just now.
+pub(crate) fn header(connection: &Connection) -> rusqlite::Result<Header> {
+    let transaction = connection.unchecked_transaction()?;
+    let number = |sql: &str| transaction.query_row(sql, [], |row| row.get::<_, u32>(0));
+    let (owner, schema) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    transaction.finish()?;
+    Ok(Header { owner, schema, is_fresh: owner == 0 && schema == 0 && tables == 0 })
+}
+
+/// Lets the file have a write-ahead log; gives whether it can.
+pub(crate) fn keep_log(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+    let mode = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+    Ok(connection.pragma_update_and_check(None, "journal_mode", "wal", mode)? == "wal")
+}
+
+/// Bounds the file.
+pub(crate) fn bound(connection: &Connection, bytes_max: Option<u64>) -> rusqlite::Result<()> {
+    let Some(bytes) = bytes_max else { return Ok(()) };
+    let page: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    connection.pragma_update(None, "max_page_count", (bytes / page).max(1))
 }
 
 /// Whether an error is that of a file that others hold just now.

@@ -17,6 +17,7 @@ use kronika::{
 };
 use serde::{Deserialize, Serialize};
 use std::{error::Error, io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A guest book: POST /entries with {"guest": …, "text": …}, GET /entries[?after=ID&limit=N].
 #[derive(Parser)]
@@ -125,12 +126,15 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         Router::new().route("/entries", get(entries).post(sign)).with_state(session.clone());
     let bound = tokio::net::TcpListener::bind(listen).await;
     let listener = bound.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    // Before the address is told: who knows it may ask for the end at once.
+    let (mut interrupted, mut terminated) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     println!("listening on http://{}", listener.local_addr()?);
     std::io::stdout().flush()?;
     let end = async {
-        // Without a signal to wait for, it serves until it is killed.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
     };
     serve(listener, router, ServeLimits::default(), end).await;

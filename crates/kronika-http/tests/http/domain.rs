@@ -17,6 +17,8 @@ pub enum AccountEvent {
     Opened {
         owner: String,
     },
+    // Before, it was recorded as "paid-in".
+    #[event(upcast(("paid-in", 1)))]
     Deposited {
         cents: u32,
     },

@@ -41,6 +41,26 @@ async fn an_event_has_the_form_that_clients_rely_on() {
     assert_eq!(list["next"], Value::Null);
 }
 
+/// The state is that of this build; what was recorded is told as it was.
+#[tokio::test]
+async fn older_events_are_told_as_they_were_recorded() {
+    let service = Fixture::new().await;
+    let event = |name: &'static str, body: &'static str| NewEvent {
+        name: name.into(),
+        schema: 1,
+        body: body.into(),
+        ..NewEvent::default()
+    };
+    let events = vec![event("opened", r#"{"owner":"eve"}"#), event("paid-in", r#"{"cents":7}"#)];
+    service.journal.write_as_stranger(&StreamId::new("account", "a1").unwrap(), events);
+    let state = service.get("/account/a1").await.is(StatusCode::OK).json();
+    assert_eq!(state["cents"], 7);
+    let list = service.get("/account/a1/events").await.is(StatusCode::OK).json();
+    let event = &list["events"][1];
+    assert_eq!((&event["name"], &event["schema"]), (&json!("paid-in"), &json!(1)));
+    assert_eq!(event["body"], json!({"cents": 7}));
+}
+
 #[tokio::test]
 async fn free_metadata_is_told_too() {
     let service = Fixture::new().await;

@@ -2,8 +2,8 @@
 
 use crate::common::*;
 use kronika_sqlite::{
-    SessionError, SessionOpenError, SessionSettings, SqliteOpenError, SqliteReadModels,
-    SqliteSession, SqliteSettings, rusqlite::Connection,
+    MigrationError, SessionError, SessionOpenError, SessionSettings, SqliteOpenError,
+    SqliteReadModels, SqliteSession, SqliteSettings, rusqlite::Connection,
 };
 use std::{path::Path, thread, time::Duration};
 
@@ -78,7 +78,13 @@ async fn a_lock_is_waited_for_within_the_patience() {
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert!(matches!(put(&session, "a").await, Err(SessionError::Unavailable(_))));
-    assert!(matches!(session.migrate_nothing_within(Duration::from_millis(30)).await, Err(())));
+    let hurried = SessionSettings { migration_time: Duration::from_millis(300), ..settings() };
+    let hurried = SqliteSession::open(&path, hurried).unwrap();
+    let migrated = hurried.migrate(&[ACCOUNTS]).await;
+    assert!(
+        matches!(migrated, Err(MigrationError::Session(SessionError::Unavailable(_)))),
+        "{migrated:?}"
+    );
     assert_eq!(count(&session).await, 0, "queries do not wait for who writes");
     let patient = SqliteSession::open(&path, SessionSettings { busy_timeout: LONG, ..settings() });
     let patient = patient.unwrap();
@@ -91,19 +97,6 @@ async fn a_lock_is_waited_for_within_the_patience() {
     waits.await.unwrap().unwrap();
     put(&session, "a").await.unwrap();
     assert_eq!(count(&session).await, 2);
-}
-
-/// Migrating with little time, as a test needs it.
-trait MigrateWithin {
-    async fn migrate_nothing_within(&self, time: Duration) -> Result<(), ()>;
-}
-
-impl MigrateWithin for SqliteSession {
-    async fn migrate_nothing_within(&self, time: Duration) -> Result<(), ()> {
-        let settings = SessionSettings { migration_time: time, ..settings() };
-        let session = Self::open(self.path(), settings).unwrap();
-        session.migrate(&[ACCOUNTS]).await.map(drop).map_err(drop)
-    }
 }
 
 #[tokio::test]

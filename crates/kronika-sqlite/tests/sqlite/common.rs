@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use kronika_core::{
-    About, Aggregate, Event, Folded, Journal, Mark, NewEvent, On, PartitionId, Projection,
+    About, Aggregate, Event, Folded, Journal, Lifted, Mark, NewEvent, On, PartitionId, Projection,
     SharedReadModelStore, StreamId, Timestamp, Token,
 };
 use kronika_macros::{Event, Row};
@@ -24,12 +24,24 @@ pub struct Purse {}
 
 #[derive(Event, Serialize, Deserialize, Clone, Debug)]
 pub enum PurseEvent {
-    Added { cents: i64 },
-    Moved { to: String, cents: i64 },
+    // Before, it was recorded as "filled", with whole `dollars`.
+    #[event(upcast(("filled", 1) => dollars_to_cents))]
+    Added {
+        cents: i64,
+    },
+    Moved {
+        to: String,
+        cents: i64,
+    },
     Closed {},
     Refused {},
     Panicked {},
     Ignored {},
+}
+
+fn dollars_to_cents(body: serde_json::Value) -> Lifted {
+    let dollars = body["dollars"].as_i64().ok_or("dollars is not a whole number")?;
+    Ok(serde_json::json!({ "cents": dollars * 100 }))
 }
 
 impl Aggregate for Purse {

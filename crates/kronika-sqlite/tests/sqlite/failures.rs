@@ -64,6 +64,28 @@ async fn an_event_that_this_build_does_not_know_stops_before_it() {
     assert_eq!(found(&read_models).await["a"].cents, 5);
 }
 
+/// What is recorded stays as it is, and a projection sees it as it is now; one that cannot be lifted is named.
+#[tokio::test]
+async fn older_events_are_lifted_for_projections_too() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    let filled = |body: &'static str| NewEvent {
+        name: "filled".into(),
+        schema: 1,
+        body: body.into(),
+        ..NewEvent::default()
+    };
+    record(&journal, "a", &[added(5)]);
+    let old = vec![filled(r#"{"dollars":3}"#), filled(r#"{"dollars":"many"}"#)];
+    journal.write_as_stranger(&stream("a"), old);
+    let projections = start(&journal, &read_models, purses());
+    let error = until_failed(&projections, "purses").await.error.unwrap().to_string();
+    for part in ["event filled at position 3", "filled of schema 1 to added", "dollars is not"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(found(&read_models).await["a"].cents, 305);
+}
+
 #[tokio::test]
 async fn the_other_projections_go_on() {
     let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
