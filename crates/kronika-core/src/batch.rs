@@ -7,43 +7,66 @@
 use crate::{
     append::Mark,
     dyn_journal::BoxFuture,
-    ids::{PartitionId, Position, Version},
+    ids::{PartitionId, Position, Timestamp, Version},
+    parking::{KeyText, Letter, ParkedChange},
     read_model::{
-        Checkpoint, CommitError, Generation, OpenReadModelError, ProjectionName, StoreFault,
-        Takeover,
+        Checkpoint, CommitError, Generation, OpenReadModelError, ProjectionName, ReadModelSpec,
+        StoreFault, Takeover,
     },
+    read_model_store::{Opened, SharedReadModelStore},
     recorded::RecordedEvent,
     stream::StreamId,
 };
 use std::{any::Any, fmt, sync::Arc};
 
-/// A projection with its store, as its runner sees it.
+/// A projection with its store, as its runner sees it: one read model's.
 ///
 /// # Contract
 ///
-/// `write` stores the effects of all events of the batch and the checkpoint `next` in one transaction, if the
-/// checkpoint stands at `expected`; else nothing. It may be called again with the same batch, or with its
-/// beginning, after any failure.
+/// `write` stores the effects of all events of the batch, its changes of what is parked and the checkpoint
+/// `next` in one transaction, if the checkpoint stands at `expected`; else nothing. It may be called again with
+/// the same batch, or with a part of it, after any failure.
 pub trait BatchProjection: Send + 'static {
-    /// Its name.
-    fn name(&self) -> &ProjectionName;
-    /// Its handler's number.
-    fn generation(&self) -> Generation;
-    /// The aggregate types that it follows; all if empty.
-    fn types(&self) -> Vec<String>;
-    /// Makes its tables where there are none, and takes its checkpoint over.
-    fn open(&mut self, takeover: Takeover)
-    -> BoxFuture<'_, Result<Checkpoint, OpenReadModelError>>;
+    /// What it is, and what it follows.
+    fn spec(&self) -> &ReadModelSpec;
+    /// Where its checkpoint is.
+    fn store(&self) -> SharedReadModelStore;
+    /// Another one of the same handler, for another read model.
+    fn another(&self) -> Box<dyn BatchProjection>;
+    /// Takes a read model over that was begun: see [`crate::ReadModelStore::open`].
+    fn open(
+        &mut self,
+        run: u32,
+        takeover: Takeover,
+    ) -> BoxFuture<'_, Result<Opened, OpenReadModelError>>;
     /// What decodes its events beside the write of those before them; nothing by default.
     fn decoder(&self) -> Option<Arc<dyn DecodeAhead>> {
         None
     }
-    /// Handles a batch. `decoded` is what its own decoder made of exactly these events, where it did.
+    /// Events that it is given at once, at most; `None` for the runner's bound.
+    fn batch_events_max(&self) -> Option<usize> {
+        None
+    }
+    /// Whether it has only to do with what comes after its first start.
+    fn begins_at_head(&self) -> bool {
+        false
+    }
+    /// Handles a batch. `decoded` is what its own decoder made of exactly these events, where it did. Gives
+    /// what it has parked itself, beside what the batch says: projections by key do.
     fn write(
         &mut self,
         batch: Batch,
         decoded: Option<Decoded>,
-    ) -> BoxFuture<'_, Result<(), BatchError>>;
+    ) -> BoxFuture<'_, Result<Vec<ParkedChange>, BatchError>>;
+
+    /// Its name.
+    fn name(&self) -> &ProjectionName {
+        &self.spec().name
+    }
+    /// Its handler's number.
+    fn generation(&self) -> Generation {
+        self.spec().generation
+    }
 }
 
 /// What can be done with events before it is their turn. It knows nothing of what is stored.
@@ -67,6 +90,14 @@ pub struct Batch {
     pub expected: Checkpoint,
     /// The checkpoint after it.
     pub next: Checkpoint,
+    /// What changes of what is parked, in order of the events.
+    pub parked: Vec<ParkedChange>,
+    /// Only for this key, whose letters these are: it is parked all the same.
+    pub only: Option<KeyText>,
+    /// Parts in which events are decoded and folded beside each other, at most.
+    pub workers: u16,
+    /// Now, for what is parked.
+    pub at: Timestamp,
 }
 
 impl Batch {
@@ -75,7 +106,45 @@ impl Batch {
         let time = events.last().map(RecordedEvent::time);
         let next = expected.advanced(scanned, events.len() as u64, time);
         let (partition, end) = (scanned.partition, events.len());
-        Self { events: Arc::new(events), first: 0, end, partition, expected, next }
+        Self {
+            events: Arc::new(events),
+            first: 0,
+            end,
+            partition,
+            expected,
+            next,
+            parked: Vec::new(),
+            only: None,
+            workers: 1,
+            at: Timestamp::new(0),
+        }
+    }
+
+    /// The letters of a parked key that are to be handled now, of one partition. The checkpoint stays.
+    pub fn drain(events: Vec<RecordedEvent>, key: KeyText, stands: Checkpoint) -> Self {
+        let partition = events.first().map_or(PartitionId::new(0), |event| event.append.partition);
+        let mut batch = Self::new(Vec::new(), stands, Mark { partition, ..Mark::default() });
+        batch.parked = events.iter().map(|event| taken(&key, event)).collect();
+        batch.end = events.len();
+        batch.events = Arc::new(events);
+        batch.only = Some(key);
+        batch
+    }
+
+    /// The batch without the events of streams that are parked, which become letters.
+    pub fn hold(self, key_of: impl Fn(&RecordedEvent) -> Option<KeyText>) -> Self {
+        let (mut events, mut held) = (Vec::new(), Vec::new());
+        for event in self.events() {
+            match key_of(event) {
+                Some(key) => held.push(ParkedChange::Hold { key, letter: Letter::of(event) }),
+                None => events.push(event.clone()),
+            }
+        }
+        let mut batch = self;
+        batch.parked.extend(held);
+        (batch.first, batch.end) = (0, events.len());
+        batch.events = Arc::new(events);
+        batch
     }
 
     /// The events, in order of position. None where a filter let none through.
@@ -92,10 +161,31 @@ impl Batch {
         assert!(0 < count && count < self.events().len(), "both parts hold an event");
         let cut = self.first + count;
         let last = &self.events[cut - 1];
-        let between = self.expected.advanced(last.mark(), count as u64, Some(last.time()));
-        let head = Self { end: cut, next: between.clone(), ..self.clone() };
-        (head, Self { first: cut, expected: between, ..self.clone() })
+        let of_head = |change: &ParkedChange| match change {
+            ParkedChange::Park { letter, .. } | ParkedChange::Hold { letter, .. } => {
+                letter.position <= last.position
+            }
+            ParkedChange::Take { position, .. } => *position <= last.position,
+            ParkedChange::Fail { .. } | ParkedChange::Lift { .. } => false,
+        };
+        let (in_head, in_tail): (Vec<_>, Vec<_>) = self.parked.iter().cloned().partition(of_head);
+        let between = match &self.only {
+            // Letters lie behind the checkpoint, which stays.
+            Some(_) => self.expected.clone(),
+            None => {
+                let held = in_head.iter().filter(|change| change.holds()).count();
+                let handled = (count + held) as u64;
+                self.expected.advanced(last.mark(), handled, Some(last.time()))
+            }
+        };
+        let head = Self { end: cut, next: between.clone(), parked: in_head, ..self.clone() };
+        (head, Self { first: cut, expected: between, parked: in_tail, ..self.clone() })
     }
+}
+
+fn taken(key: &KeyText, event: &RecordedEvent) -> ParkedChange {
+    let (partition, position) = (event.append.partition, event.position);
+    ParkedChange::Take { key: key.clone(), partition, position }
 }
 
 /// Why a batch was not written. Nothing of it was.

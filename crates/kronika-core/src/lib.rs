@@ -14,8 +14,11 @@ mod dyn_journal;
 mod event;
 mod ids;
 mod journal;
+mod operating;
+mod parking;
 mod projection;
 mod read_model;
+mod read_model_store;
 mod recorded;
 mod snapshot;
 mod stream;
@@ -43,14 +46,22 @@ pub use journal::{
     AppendBy, Capabilities, ClaimError, Direction, EventFilter, Journal, Lease, Ownership,
     PartitionPage, ReadError, ReadPartition, ReadStream, StreamCursor, StreamPage,
 };
+pub use operating::{
+    Act, ActError, ActRecord, BY_BYTES_MAX, By, ReadModel, Report, Stage, SwitchError, WORKERS_MAX,
+    Wanted,
+};
+pub use parking::{
+    KEY_TEXT_BYTES_MAX, KeyText, KeyTextError, Letter, Order, ParkedChange, ParkedKey,
+    ParkedRequest,
+};
 pub use projection::{
     About, Column, ColumnValue, Folded, Followed, Follows, Key, Kind, On, Projection, Row, Value,
 };
 pub use read_model::{
-    Checkpoint, Commit, CommitError, DynReadModelStore, Generation, OpenReadModelError,
-    PROJECTION_NAME_BYTES_MAX, ProjectionName, ReadModelId, ReadModelSpec, ReadModelStore,
-    SharedReadModelStore, SpecError, StoreFault, Takeover,
+    Checkpoint, Commit, CommitError, Generation, OpenReadModelError, PROJECTION_NAME_BYTES_MAX,
+    ProjectionName, ReadModelId, ReadModelSpec, SpecError, StoreFault, Tables, Takeover,
 };
+pub use read_model_store::{DynReadModelStore, Opened, ReadModelStore, SharedReadModelStore};
 pub use recorded::{AppendHeader, RecordedAppend, RecordedEvent};
 pub use snapshot::{DynSnapshotStore, SharedSnapshotStore, Snapshot, SnapshotError, SnapshotStore};
 pub use stream::{ID_BYTES_MAX, StreamId, StreamIdError, TYPE_BYTES_MAX, check_id, check_type};

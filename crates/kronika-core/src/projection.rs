@@ -7,6 +7,7 @@ use crate::{
     codec::CodecError,
     event::Event,
     ids::{EventId, Position, Timestamp, Version},
+    parking::Order,
     recorded::RecordedEvent,
     stream::StreamId,
 };
@@ -57,6 +58,8 @@ pub trait Projection: Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// Raise when the handler or the row's shape changes: the read model is then built anew.
     const GENERATION: u32 = 1;
+    /// What order it keeps, and what waits when an event fails: its key, its stream, or all.
+    const ORDER: Order = Order::Key;
     /// What a row is found by, and what order is kept by.
     type Key: Key;
     /// What is kept for each key.

@@ -1,17 +1,16 @@
-//! Where read models are kept: rows and checkpoint, committed together.
+//! What a read model is, and what is committed of it: rows and checkpoint, together.
 //!
-//! A back end implements [`ReadModelStore`] for keyed projections; the runner speaks to
-//! [`DynReadModelStore`]. What a store is asked to do is plain data, so that no driver's type reaches a user.
-//! It knows nothing of folding, of journals and of when to try again: that is the runner's.
+//! What a store is asked to do is plain data, so that no driver's type reaches a user. See
+//! [`crate::ReadModelStore`].
 
 use crate::{
     append::Mark,
-    dyn_journal::BoxFuture,
     ids::{Epoch, Incarnation, PartitionId, SliceRange, Timestamp},
+    parking::{Order, ParkedChange},
     projection::{Column, Value},
     token::Token,
 };
-use std::{collections::HashSet, fmt, future::Future, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 /// Longest name of a projection or a column in bytes.
 pub const PROJECTION_NAME_BYTES_MAX: usize = 48;
@@ -129,21 +128,62 @@ pub struct ReadModelSpec {
     pub name: ProjectionName,
     /// Its handler's number.
     pub generation: Generation,
-    /// Columns that a row is found by.
-    pub key: Vec<Column>,
-    /// The other columns.
-    pub row: Vec<Column>,
+    /// The aggregate types that it follows; all if empty.
+    pub types: Vec<String>,
+    /// What order it keeps.
+    pub order: Order,
+    /// How its tables are made.
+    pub tables: Tables,
+}
+
+/// How a projection's tables are made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Tables {
+    /// One table by the projection's name, of rows found by a key.
+    Keyed {
+        /// Columns that a row is found by.
+        key: Vec<Column>,
+        /// The other columns.
+        row: Vec<Column>,
+    },
+    /// Tables of these names, which the handler makes itself. There may be none.
+    Own(Vec<&'static str>),
+}
+
+impl Tables {
+    /// In one line: what a change of is noticed by.
+    pub fn shape(&self) -> String {
+        match self {
+            Self::Keyed { key, row } => {
+                let column = |Column { name, kind, nullable }: &Column| {
+                    format!("{name} {kind:?}{}", if *nullable { "?" } else { "" })
+                };
+                let list =
+                    |columns: &[Column]| columns.iter().map(column).collect::<Vec<_>>().join(", ");
+                format!("({}) -> ({})", list(key), list(row))
+            }
+            Self::Own(names) => names.join(", "),
+        }
+    }
 }
 
 impl ReadModelSpec {
     /// Refuses what makes no table.
     pub fn check(&self) -> Result<(), SpecError> {
         let projection = || self.name.clone();
-        if self.key.is_empty() || self.key.iter().any(|column| column.nullable) {
+        let (key, row) = match &self.tables {
+            Tables::Keyed { key, row } => (key, row),
+            Tables::Own(names) => {
+                let none = names.iter().find(|name| ProjectionName::new(name).is_err());
+                return none.map_or(Ok(()), |name| Err(SpecError::Name((*name).to_owned())));
+            }
+        };
+        if key.is_empty() || key.iter().any(|column| column.nullable) {
             return Err(SpecError::Key(projection()));
         }
         let mut names = HashSet::new();
-        for Column { name, .. } in self.key.iter().chain(&self.row) {
+        for Column { name, .. } in key.iter().chain(row) {
             let column = || (*name).to_owned();
             if !is_column_name(name) {
                 return Err(SpecError::Column { projection: projection(), column: column() });
@@ -215,6 +255,8 @@ pub struct Commit {
     pub upserts: Vec<Vec<Value>>,
     /// Keys whose rows are to go.
     pub deletes: Vec<Vec<Value>>,
+    /// What changes of what is parked, in order.
+    pub parked: Vec<ParkedChange>,
 }
 
 /// What is wrong with a store of read models, by what the caller should do.
@@ -260,17 +302,26 @@ pub enum OpenReadModelError {
     /// Its name or columns make no table.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// The columns are others than those that this generation was made with.
+    /// The handler is not the one that this generation was made with.
     #[error(
-        "the columns of projection {name} are not those that generation {generation} was made with: \
-         raise GENERATION, so that the read model is built anew"
+        "the {what} of projection {name} are not those that generation {generation} was made with \
+         (then {then}, now {now}): raise GENERATION, so that the read model is built anew"
     )]
-    Columns {
+    Fingerprint {
         /// The projection.
         name: ProjectionName,
         /// Its generation.
         generation: Generation,
+        /// `tables`, `handled types` or `order`.
+        what: &'static str,
+        /// As recorded.
+        then: String,
+        /// As registered.
+        now: String,
     },
+    /// There is no such read model any more.
+    #[error("{0} is not there any more")]
+    Gone(ReadModelId),
     /// The store's own.
     #[error(transparent)]
     Store(#[from] StoreFault),
@@ -297,77 +348,6 @@ pub enum CommitError {
     Store(#[from] StoreFault),
 }
 
-/// A store of read models for keyed projections.
-///
-/// # Contract
-///
-/// * **Together.** Rows and checkpoint of a commit are stored in one transaction: whoever reads sees both or
-///   neither, also after a crash. A crash may take the newest commits back, whole and in order.
-/// * **One owner.** A commit is refused as stale unless the checkpoint stands where it expects it, under its
-///   own epoch and history.
-/// * **Nothing is guessed.** A table that is not as it was made is refused; it is never mended or made anew
-///   over rows.
-pub trait ReadModelStore: Send + Sync + 'static {
-    /// Makes the tables where they do not exist yet, shows them under the projection's plain name, raises the
-    /// epoch of the range, and gives its checkpoint. One that has seen nothing is of the present history.
-    fn open(
-        &self,
-        spec: ReadModelSpec,
-        takeover: Takeover,
-    ) -> impl Future<Output = Result<(ReadModelId, Checkpoint), OpenReadModelError>> + Send;
-
-    /// The rows of some keys, in their order; each without its key's columns.
-    fn load(
-        &self,
-        read_model: &ReadModelId,
-        keys: Vec<Vec<Value>>,
-    ) -> impl Future<Output = Result<Vec<Option<Vec<Value>>>, StoreFault>> + Send;
-
-    /// Commits a batch.
-    fn commit(&self, commit: Arc<Commit>) -> impl Future<Output = Result<(), CommitError>> + Send;
-}
-
-/// [`ReadModelStore`] with its type erased. Implemented for every store.
-pub trait DynReadModelStore: Send + Sync + 'static {
-    /// See [`ReadModelStore::open`].
-    fn open(
-        &self,
-        spec: ReadModelSpec,
-        takeover: Takeover,
-    ) -> BoxFuture<'_, Result<(ReadModelId, Checkpoint), OpenReadModelError>>;
-    /// See [`ReadModelStore::load`].
-    fn load<'a>(
-        &'a self,
-        read_model: &'a ReadModelId,
-        keys: Vec<Vec<Value>>,
-    ) -> BoxFuture<'a, Result<Vec<Option<Vec<Value>>>, StoreFault>>;
-    /// See [`ReadModelStore::commit`].
-    fn commit(&self, commit: Arc<Commit>) -> BoxFuture<'_, Result<(), CommitError>>;
-}
-
-/// A store of read models shared by all projections.
-pub type SharedReadModelStore = Arc<dyn DynReadModelStore>;
-
-impl<S: ReadModelStore> DynReadModelStore for S {
-    fn open(
-        &self,
-        spec: ReadModelSpec,
-        takeover: Takeover,
-    ) -> BoxFuture<'_, Result<(ReadModelId, Checkpoint), OpenReadModelError>> {
-        Box::pin(ReadModelStore::open(self, spec, takeover))
-    }
-    fn load<'a>(
-        &'a self,
-        read_model: &'a ReadModelId,
-        keys: Vec<Vec<Value>>,
-    ) -> BoxFuture<'a, Result<Vec<Option<Vec<Value>>>, StoreFault>> {
-        Box::pin(ReadModelStore::load(self, read_model, keys))
-    }
-    fn commit(&self, commit: Arc<Commit>) -> BoxFuture<'_, Result<(), CommitError>> {
-        Box::pin(ReadModelStore::commit(self, commit))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -391,7 +371,9 @@ mod tests {
         let column = |name, nullable| Column { name, kind: Kind::Text, nullable };
         let check = |key: Vec<Column>, row: Vec<Column>| {
             let name = ProjectionName::new("people").unwrap();
-            ReadModelSpec { name, generation: Generation::new(1), key, row }.check()
+            let tables = Tables::Keyed { key, row };
+            let (generation, order) = (Generation::new(1), Order::Key);
+            ReadModelSpec { name, generation, types: vec![], order, tables }.check()
         };
         assert_eq!(check(vec![column("key", false)], vec![column("name", true)]), Ok(()));
         let name = ProjectionName::new("people").unwrap();
