@@ -17,7 +17,7 @@ use crate::{
     recorded::RecordedEvent,
     stream::StreamId,
 };
-use std::{any::Any, fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 /// A projection with its store, as its runner sees it: one read model's.
 ///
@@ -51,13 +51,12 @@ pub trait BatchProjection: Send + 'static {
     fn begins_at_head(&self) -> bool {
         false
     }
-    /// Handles a batch. `decoded` is what its own decoder made of exactly these events, where it did. Gives
-    /// what it has parked itself, beside what the batch says: projections by key do.
+    /// Handles a batch. `decoded` is what its own decoder made of exactly these events, where it did.
     fn write(
         &mut self,
         batch: Batch,
         decoded: Option<Decoded>,
-    ) -> BoxFuture<'_, Result<Vec<ParkedChange>, BatchError>>;
+    ) -> BoxFuture<'_, Result<Written, BatchError>>;
 
     /// Its name.
     fn name(&self) -> &ProjectionName {
@@ -69,10 +68,35 @@ pub trait BatchProjection: Send + 'static {
     }
 }
 
+/// What a batch has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// What the projection has parked itself, beside what the batch says: projections by key do.
+    pub parked: Vec<ParkedChange>,
+    /// The keys of the rows that were changed, where the batch asks for them and they can be told.
+    pub keys: Option<Vec<KeyText>>,
+}
+
+/// What may be spent on a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Parts in which events are decoded and folded beside each other, at most.
+    pub workers: u16,
+    /// Time for the handling of one event.
+    pub event_time_max: Duration,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { workers: 1, event_time_max: Duration::from_secs(10) }
+    }
+}
+
 /// What can be done with events before it is their turn. It knows nothing of what is stored.
 pub trait DecodeAhead: Send + Sync {
-    /// Decodes events. A failure is part of what is decoded: it is told when it is the events' turn.
-    fn decode<'a>(&'a self, events: &'a [RecordedEvent]) -> BoxFuture<'a, Decoded>;
+    /// Decodes events. A failure is part of what is decoded: it is told
+    /// when it is the events' turn.
+    fn decode(&self, events: Arc<Vec<RecordedEvent>>, effort: Effort) -> BoxFuture<'_, Decoded>;
 }
 
 /// What a projection's decoder hands to its `write`.
@@ -94,20 +118,27 @@ pub struct Batch {
     pub parked: Vec<ParkedChange>,
     /// Only for this key, whose letters these are: it is parked all the same.
     pub only: Option<KeyText>,
-    /// Parts in which events are decoded and folded beside each other, at most.
-    pub workers: u16,
+    /// What may be spent on it.
+    pub effort: Effort,
+    /// Whether somebody wants to know whose rows change.
+    pub tells_keys: bool,
     /// Now, for what is parked.
     pub at: Timestamp,
 }
 
 impl Batch {
     /// Events read after a checkpoint, where everything up to `scanned` was looked at.
-    pub fn new(events: Vec<RecordedEvent>, expected: Checkpoint, scanned: Mark) -> Self {
+    pub fn new(
+        events: impl Into<Arc<Vec<RecordedEvent>>>,
+        expected: Checkpoint,
+        scanned: Mark,
+    ) -> Self {
+        let events = events.into();
         let time = events.last().map(RecordedEvent::time);
         let next = expected.advanced(scanned, events.len() as u64, time);
         let (partition, end) = (scanned.partition, events.len());
         Self {
-            events: Arc::new(events),
+            events,
             first: 0,
             end,
             partition,
@@ -115,7 +146,8 @@ impl Batch {
             next,
             parked: Vec::new(),
             only: None,
-            workers: 1,
+            effort: Effort::default(),
+            tells_keys: false,
             at: Timestamp::new(0),
         }
     }
@@ -145,6 +177,11 @@ impl Batch {
         (batch.first, batch.end) = (0, events.len());
         batch.events = Arc::new(events);
         batch
+    }
+
+    /// All events that the batch was made of and where its own lie among them.
+    pub fn shared(&self) -> (&Arc<Vec<RecordedEvent>>, std::ops::Range<usize>) {
+        (&self.events, self.first..self.end)
     }
 
     /// The events, in order of position. None where a filter let none through.
@@ -195,6 +232,9 @@ pub enum BatchError {
     /// This event cannot be handled; those before it can.
     #[error(transparent)]
     Event(Box<EventFailure>),
+    /// The handling of this event takes longer than it may, and cannot be ended.
+    #[error("{0}")]
+    Stuck(Box<EventFailure>),
     /// Some event of the batch cannot be handled.
     #[error("the batch cannot be handled: {0}")]
     Handler(String),

@@ -31,7 +31,9 @@ pub use append::{
     EVENT_BODY_BYTES_MAX, EVENTS_PER_APPEND_MAX, Keyed, Mark, Metadata, NAME_BYTES_MAX, NewEvent,
     Origin, TAGS_MAX, check_limits,
 };
-pub use batch::{Batch, BatchError, BatchProjection, DecodeAhead, Decoded, EventFailure};
+pub use batch::{
+    Batch, BatchError, BatchProjection, DecodeAhead, Decoded, Effort, EventFailure, Written,
+};
 pub use chains::Chains;
 pub use codec::{CodecError, decode_json, decode_variant, encode_json, encode_variant};
 pub use command::{Command, Never, Rejection, RejectionKind, Shape, canonical_json, ensure};

@@ -153,6 +153,23 @@ pub enum Act {
     Drop(ReadModelId),
 }
 
+impl Act {
+    /// The projection that it is about.
+    pub fn name(&self) -> &ProjectionName {
+        match self {
+            Self::Rebuild { name, .. } => name,
+            Self::Switch(id)
+            | Self::Pause(id)
+            | Self::Resume(id)
+            | Self::Throttle(id, _)
+            | Self::Workers(id, _)
+            | Self::Parked(id, ..)
+            | Self::AllParked(id, _)
+            | Self::Drop(id) => &id.name,
+        }
+    }
+}
+
 /// Most workers of a read model.
 pub const WORKERS_MAX: u16 = 64;
 

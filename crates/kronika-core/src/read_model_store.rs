@@ -38,6 +38,9 @@ pub struct Opened {
 /// * **At most one live** read model of a name, and at most one that is building. Plain names show the live
 ///   one.
 pub trait ReadModelStore: Send + Sync + 'static {
+    /// The same for all handles of one store, and for no other store: the address of what they share.
+    fn identity(&self) -> usize;
+
     /// Notes that a projection of this name and generation is there, and gives all read models of its name.
     /// The first one of a name is noted as live; a generation that has none, beside a live one, as building,
     /// to be switched to by itself. It takes the place of one that is building under another generation,
@@ -113,12 +116,19 @@ pub type SharedReadModelStore = Arc<dyn DynReadModelStore>;
 macro_rules! dyn_store {
     ($($name:ident($($argument:ident: $kind:ty),*) -> $result:ty;)*) => {
         /// [`ReadModelStore`] with its type erased. Implemented for every store.
-        pub trait DynReadModelStore: Send + Sync + 'static { $(
+        pub trait DynReadModelStore: Send + Sync + 'static {
+            /// See [`ReadModelStore::identity`].
+            fn identity(&self) -> usize;
+        $(
             #[doc = concat!("See [`ReadModelStore::", stringify!($name), "`].")]
             fn $name<'a>(&'a self, $($argument: $kind),*) -> BoxFuture<'a, $result>;
         )* }
 
-        impl<S: ReadModelStore> DynReadModelStore for S { $(
+        impl<S: ReadModelStore> DynReadModelStore for S {
+            fn identity(&self) -> usize {
+                ReadModelStore::identity(self)
+            }
+        $(
             fn $name<'a>(&'a self, $($argument: $kind),*) -> BoxFuture<'a, $result> {
                 Box::pin(ReadModelStore::$name(self, $($argument),*))
             }

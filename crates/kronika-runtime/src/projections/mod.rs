@@ -1,37 +1,54 @@
-//! Running projections: one task for each, from the journal to its read model.
+//! Running projections: a manager for each name, a task for each read model, from the journal to its store.
 //!
-//! `keyed.rs` folds rows, `runner.rs` follows the journal, `write.rs` brings a batch into the store whatever
-//! the store says, `waiting.rs` waits by token. Nothing here knows a back end, and nothing polls.
+//! `keyed/` folds rows, `feed.rs` reads once for all, `runner.rs` follows the journal, `write.rs` brings a batch
+//! into the store whatever the store says, `manager.rs` keeps runners in line with what is wished for,
+//! `waiting.rs` waits by token. Nothing here knows a back end, and nothing polls.
 
+mod board;
+mod changes;
+mod crew;
+mod draining;
+mod feed;
 mod heads;
-mod kept;
 mod keyed;
+mod manager;
+mod operating;
+mod orders;
 mod pace;
 mod reading;
 mod registered;
 mod runner;
 mod settings;
 mod status;
+mod switching;
 #[cfg(test)]
 mod tests;
 mod waiting;
 mod write;
 
+pub use changes::RowsChanged;
 pub use registered::{RegisteredProjection, RegistrationError};
 pub use settings::ProjectionSettings;
 pub use status::{ProjectionError, ProjectionState, ProjectionStatus};
 pub use waiting::Waited;
 
 use crate::environment::Environment;
+use board::Named;
+use feed::Feed;
 use heads::Heads;
-use kronika_core::{SharedJournal, SharedReadModelStore};
-use runner::Runner;
+use kronika_core::{
+    BatchProjection, Generation, ReadModelId, SharedJournal, SharedReadModelStore, Stage,
+};
+use manager::{Manager, Shared};
 use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{broadcast, watch},
+    task::JoinHandle,
+};
 
 /// The running projections of a service. Dropped without [`Projections::stop`], they end where they are, as
 /// in a crash: rows and checkpoints stay together.
@@ -39,18 +56,25 @@ pub struct Projections {
     journal: SharedJournal,
     environment: Environment,
     heads: Arc<Heads>,
-    watches: BTreeMap<String, watch::Receiver<ProjectionStatus>>,
+    feed: Arc<Feed>,
+    named: BTreeMap<String, Arc<Named>>,
+    stores: BTreeMap<String, SharedReadModelStore>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     following_heads: Option<JoinHandle<()>>,
 }
 
+/// The registered generations of one name.
+type Handlers = BTreeMap<Generation, Box<dyn BatchProjection>>;
+
 impl Projections {
     /// Starts a task for each, to be called inside a tokio runtime. It returns at once: what goes wrong with
     /// one projection from here on is in its status, and leaves the others alone.
     ///
+    /// Several generations of one name may be given: the newest is built beside the live one, which goes on.
+    ///
     /// # Errors
-    /// If two have one name, a name or a row's columns make no table, or a keyed one has no store.
+    /// If two have one name and generation, a name or a row's columns make no table, or a keyed one has no store.
     pub fn start(
         journal: SharedJournal,
         store: Option<SharedReadModelStore>,
@@ -58,65 +82,91 @@ impl Projections {
         settings: ProjectionSettings,
         environment: Environment,
     ) -> Result<Self, RegistrationError> {
-        let mut projections = BTreeMap::new();
-        for registered in registered {
-            let projection = registered.bind(store.as_ref())?;
-            let name = projection.name().clone();
-            if projections.insert(name.as_str().to_owned(), projection).is_some() {
-                return Err(RegistrationError::Twice(name));
-            }
-        }
+        let all = by_name(registered, store.as_ref())?;
         let (stop, stopped) = watch::channel(false);
         let heads = Arc::new(Heads::new(journal.capabilities().partitions));
         let following_heads =
-            (!projections.is_empty()).then(|| tokio::spawn(heads.clone().follow(journal.clone())));
-        let (mut watches, mut tasks) = (BTreeMap::new(), Vec::new());
-        for (name, projection) in projections {
-            let status = ProjectionStatus::starting(&*projection, journal.incarnation());
-            let (status, watch) = watch::channel(status);
-            watches.insert(name, watch);
-            let runner = Runner {
-                projection,
-                journal: journal.clone(),
-                settings: settings.clone(),
-                random: environment.random(),
-                heads: heads.clone(),
-                status,
+            (!all.is_empty()).then(|| tokio::spawn(heads.clone().follow(journal.clone())));
+        let (events, bytes) = (settings.batch_events_max, settings.batch_bytes_max);
+        let feed = Arc::new(Feed::new(journal.clone(), types_of(&all), events, bytes));
+        let shared = Shared {
+            journal: journal.clone(),
+            feed: feed.clone(),
+            heads: heads.clone(),
+            settings,
+            environment: environment.clone(),
+        };
+        let (mut named, mut stores, mut tasks) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for (name, handlers) in all {
+            let (&generation, newest) = handlers.last_key_value().expect("one was registered");
+            let store = newest.store();
+            let id = ReadModelId { name: newest.name().clone(), generation, run: 1 };
+            let starting = ProjectionStatus::starting(&id, Stage::Live, journal.incarnation());
+            let of_name = Arc::new(Named::new(starting));
+            let manager = Manager {
+                named: of_name.clone(),
+                store: store.clone(),
+                handlers,
+                shared: shared.clone(),
                 stop: stopped.clone(),
+                running: BTreeMap::new(),
             };
-            tasks.push(tokio::spawn(runner.run()));
+            tasks.push(tokio::spawn(manager.run()));
+            stores.insert(name.clone(), store);
+            named.insert(name, of_name);
         }
         let tasks = Mutex::new(tasks);
-        Ok(Self { journal, environment, heads, watches, stop, tasks, following_heads })
+        Ok(Self { journal, environment, heads, feed, named, stores, stop, tasks, following_heads })
     }
 
     /// Names of all projections, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.watches.keys().map(String::as_str)
+        self.named.keys().map(String::as_str)
     }
 
-    /// How each projection stands, in order of name, with its lag behind the journal's head.
+    /// How each projection's live read model stands, in order of name, with its lag behind the journal's head.
     pub fn status(&self) -> Vec<ProjectionStatus> {
-        let now = self.environment.now();
-        let status = |watch: &watch::Receiver<ProjectionStatus>| {
-            let mut status = watch.borrow().clone();
-            status.measure(&self.heads, now);
-            status
-        };
-        self.watches.values().map(status).collect()
+        self.measured(self.named.values().map(|named| named.shown.borrow().clone()).collect())
     }
 
-    /// One projection's status as something to watch. Its lag is that of the last change.
+    /// How all read models stand, those that are building and old ones included, in order of name, generation and
+    /// run.
+    pub fn status_of_all(&self) -> Vec<ProjectionStatus> {
+        self.measured(self.named.values().flat_map(|named| named.statuses()).collect())
+    }
+
+    fn measured(&self, mut statuses: Vec<ProjectionStatus>) -> Vec<ProjectionStatus> {
+        let now = self.environment.now();
+        statuses.iter_mut().for_each(|status| status.measure(&self.heads, now));
+        statuses
+    }
+
+    /// The status of a projection's live read model as something to watch. Its lag is that of the last change.
     pub fn watch(&self, name: &str) -> Option<watch::Receiver<ProjectionStatus>> {
-        self.watches.get(name).cloned()
+        self.named.get(name).map(|named| named.shown.subscribe())
+    }
+
+    /// The status of one read model as something to watch.
+    pub fn watch_read_model(&self, id: &ReadModelId) -> Option<watch::Receiver<ProjectionStatus>> {
+        self.named.get(id.name.as_str()).and_then(|named| named.watch(id))
+    }
+
+    /// Hears of the rows of a projection's live read model that change, from now on.
+    pub fn changes(&self, name: &str) -> Option<broadcast::Receiver<RowsChanged>> {
+        self.named.get(name).map(|named| named.changes.listen())
+    }
+
+    /// Pages that were read from the journal for all projections, so far.
+    pub fn readings(&self) -> u64 {
+        self.feed.readings()
     }
 
     /// Waits until each projection has its tables and its checkpoint, or has said why not.
     pub async fn begun(&self) {
-        for watch in self.watches.values() {
+        for named in self.named.values() {
+            let mut watch = named.shown.subscribe();
             // An error means that the task is gone, which is no reason to wait.
-            let _ =
-                watch.clone().wait_for(|status| status.state != ProjectionState::Starting).await;
+            let _ = watch.wait_for(|status| status.state != ProjectionState::Starting).await;
         }
     }
 
@@ -130,6 +180,38 @@ impl Projections {
             }
         }
     }
+}
+
+fn by_name(
+    registered: Vec<RegisteredProjection>,
+    store: Option<&SharedReadModelStore>,
+) -> Result<BTreeMap<String, Handlers>, RegistrationError> {
+    let mut all = BTreeMap::<String, Handlers>::new();
+    for registered in registered {
+        let projection = registered.bind(store)?;
+        let name = projection.name().clone();
+        let handlers = all.entry(name.as_str().to_owned()).or_default();
+        let store = projection.store().identity();
+        if handlers.values().any(|other| other.store().identity() != store) {
+            return Err(RegistrationError::TwoStores(name));
+        }
+        if handlers.insert(projection.generation(), projection).is_some() {
+            return Err(RegistrationError::Twice(name));
+        }
+    }
+    Ok(all)
+}
+
+/// What any of them follows; all types if one follows all.
+fn types_of(all: &BTreeMap<String, Handlers>) -> Vec<String> {
+    let handlers = || all.values().flat_map(BTreeMap::values);
+    if handlers().any(|handler| handler.spec().types.is_empty()) {
+        return Vec::new();
+    }
+    let mut types: Vec<_> = handlers().flat_map(|handler| handler.spec().types.clone()).collect();
+    types.sort_unstable();
+    types.dedup();
+    types
 }
 
 impl Drop for Projections {

@@ -1,29 +1,33 @@
 //! Reading pages of a journal, also before their turn, and refusing those that contradict themselves.
 
 use super::{
+    feed::{Feed, FeedPage},
     pace::Pace,
-    runner::{End, Runner, stopped},
+    runner::{End, Runner},
 };
-use kronika_core::{
-    Batch, DecodeAhead, Decoded, Mark, PartitionPage, ReadError, ReadPartition, RecordedEvent,
-    SharedJournal,
-};
+use kronika_core::{DecodeAhead, Decoded, Effort, Mark, ReadError, RecordedEvent};
 use std::sync::Arc;
 
 /// A page that was read before its turn.
 pub(super) struct Ahead {
-    pub page: PartitionPage,
+    pub page: FeedPage,
     pub decoded: Option<Decoded>,
 }
 
 impl Runner {
-    pub(super) async fn read(&mut self, read: ReadPartition) -> Result<PartitionPage, End> {
+    pub(super) async fn read(
+        &mut self,
+        after: Mark,
+        types: &[String],
+        events_max: usize,
+    ) -> Result<FeedPage, End> {
         let mut pace = Pace::new(&self.settings);
+        let feed = self.feed.clone();
+        let mut orders = self.orders.clone();
         loop {
-            let journal = self.journal.clone();
             let page = tokio::select! { biased;
-                () = stopped(&mut self.stop) => return Err(End::Stopped),
-                page = journal.read_partition(read.clone()) => page,
+                _ = orders.wait_for(|orders| orders.stop) => return Err(End::Stopped),
+                page = feed.page(after, types, events_max) => page,
             };
             match page {
                 Ok(page) => return Ok(page),
@@ -39,7 +43,7 @@ impl Runner {
     ) -> Result<(), End> {
         match error {
             ReadError::Unavailable(_) => self.pause(error.into(), pace).await,
-            error => Err(End::Failed(error.into())),
+            error => Err(error.into()),
         }
     }
 }
@@ -63,21 +67,23 @@ pub(super) fn check_page(
         "the page after position {} of partition {partition} is out of order or stands still",
         after.position
     );
-    Err(End::Failed(ReadError::Corrupt(what).into()))
+    Err(ReadError::Corrupt(what).into())
 }
 
-/// The next page, decoded as far as that goes; `None` if it cannot be read now. What is done with is dropped
-/// here, beside the runner's own work.
+/// The next page, decoded as far as that goes; `None` if it cannot be read now.
 pub(super) async fn read_ahead(
-    journal: SharedJournal,
-    read: ReadPartition,
+    feed: &Feed,
+    after: Mark,
+    types: &[String],
+    events_max: usize,
     decoder: Option<Arc<dyn DecodeAhead>>,
-    done: Option<Batch>,
+    effort: Effort,
 ) -> Option<Ahead> {
-    drop(done);
-    let page = journal.read_partition(read).await.ok()?;
+    let page = feed.page(after, types, events_max).await.ok()?;
     let decoded = match decoder {
-        Some(decoder) if !page.events.is_empty() => Some(decoder.decode(&page.events).await),
+        Some(decoder) if !page.events.is_empty() => {
+            Some(decoder.decode(page.events.clone(), effort).await)
+        }
         _ => None,
     };
     Some(Ahead { page, decoded })

@@ -19,9 +19,14 @@ pub enum RegistrationError {
     /// A name or columns make no table.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// Two have one name.
-    #[error("two projections are named {0}")]
+    /// Two have one name and one generation.
+    #[error(
+        "two projections are named {0} and have one generation: raise GENERATION of the newer one"
+    )]
     Twice(ProjectionName),
+    /// The generations of one name keep their read models in different stores.
+    #[error("the generations of projection {0} have different stores")]
+    TwoStores(ProjectionName),
     /// A keyed one has nowhere to keep its rows.
     #[error("projection {0} has no store for its read model")]
     NoStore(ProjectionName),

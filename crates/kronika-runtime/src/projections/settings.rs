@@ -19,6 +19,18 @@ pub struct ProjectionSettings {
     pub retry_after_min: Duration,
     /// Wait before a retry, at most.
     pub retry_after_max: Duration,
+    /// Time that a fold may take for one event. One that takes longer stops its projection.
+    pub event_time_max: Duration,
+    /// Keys that may be parked in one read model: beyond, its projection stops, since then it is not the keys'
+    /// fault.
+    pub parked_keys_max: usize,
+    /// How often a parked key is tried again by itself after each start, with growing waits; then it waits for
+    /// an operator.
+    pub parked_retries_max: u32,
+    /// Wait before a parked key is tried again; four times as long before each further try.
+    pub parked_retry_after: Duration,
+    /// How often a projection's state is stored for tools, where it has changed.
+    pub report_every: Duration,
 }
 
 impl Default for ProjectionSettings {
@@ -30,6 +42,11 @@ impl Default for ProjectionSettings {
             unsaved_time_max: Duration::from_secs(1),
             retry_after_min: Duration::from_millis(20),
             retry_after_max: Duration::from_secs(5),
+            event_time_max: Duration::from_secs(10),
+            parked_keys_max: 1000,
+            parked_retries_max: 3,
+            parked_retry_after: Duration::from_secs(5),
+            report_every: Duration::from_secs(1),
         }
     }
 }

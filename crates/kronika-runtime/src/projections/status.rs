@@ -2,10 +2,11 @@
 
 use super::heads::Heads;
 use kronika_core::{
-    BatchProjection, CommitError, EventFailure, Generation, HistoryDiverged, Incarnation, Mark,
-    OpenReadModelError, ProjectionName, ReadError, Timestamp, Token,
+    CommitError, EventFailure, Generation, HistoryDiverged, Incarnation, KeyText, Mark,
+    OpenReadModelError, ProjectionName, ReadError, ReadModelId, Stage, SwitchError, Timestamp,
+    Token,
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// What a projection does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +18,10 @@ pub enum ProjectionState {
     Running,
     /// Its store or the journal is away: it tries again, with growing waits.
     Retrying,
+    /// Somebody paused it: it goes on when it is resumed.
+    Paused,
+    /// Its handler is not part of this build: it stands where it was left.
+    Frozen,
     /// Does not go on: see the error.
     Failed,
     /// Ended with the service.
@@ -30,6 +35,8 @@ impl ProjectionState {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Retrying => "retrying",
+            Self::Paused => "paused",
+            Self::Frozen => "frozen",
             Self::Failed => "failed",
             Self::Stopped => "stopped",
         }
@@ -67,6 +74,29 @@ pub enum ProjectionError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] ReadError),
+    /// One event takes its fold longer than it may.
+    #[error(
+        "{failure} within {time_max:?}, and its thread is lost: mend the handler and start again"
+    )]
+    Stuck {
+        /// The event.
+        failure: Box<EventFailure>,
+        /// How long it may take.
+        time_max: Duration,
+    },
+    /// So many keys are parked that it is not their events' fault.
+    #[error(
+        "{parked} keys are parked, more than {max}: mend the handler and retry them, or drop them, and start again"
+    )]
+    TooManyParked {
+        /// Keys that are parked.
+        parked: usize,
+        /// How many may be.
+        max: usize,
+    },
+    /// It cannot become the live one yet.
+    #[error(transparent)]
+    Switch(#[from] SwitchError),
     /// A fault of Kronika or of a back end.
     #[error("the projection panicked: {0}")]
     Panicked(String),
@@ -80,13 +110,17 @@ impl ProjectionError {
 }
 
 /// How a projection stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ProjectionStatus {
     /// Its name.
     pub name: ProjectionName,
     /// Its handler's number.
     pub generation: Generation,
+    /// Which building of that generation, from 1.
+    pub run: u32,
+    /// What its read model is for.
+    pub stage: Stage,
     /// What it does.
     pub state: ProjectionState,
     /// Everything of the journal up to here is in its read model.
@@ -95,26 +129,47 @@ pub struct ProjectionStatus {
     pub lag_events: u64,
     /// Age of the oldest event that it is to handle and has not; zero where there is none.
     pub lag: Duration,
-    /// Events handled since its read model was begun.
+    /// Events handled since its read model was begun, those that wait for parked keys included.
     pub events: u64,
+    /// Events handled in a second, over the last seconds.
+    pub events_per_second: f64,
+    /// Keys that wait: their rows are not what the checkpoint says.
+    pub parked: BTreeSet<KeyText>,
     /// What went wrong last, also if it went well since.
     pub error: Option<ProjectionError>,
     pub(super) oldest_waiting: Option<Timestamp>,
 }
 
 impl ProjectionStatus {
-    pub(super) fn starting(projection: &dyn BatchProjection, incarnation: Incarnation) -> Self {
+    pub(super) fn starting(id: &ReadModelId, stage: Stage, incarnation: Incarnation) -> Self {
         Self {
-            name: projection.name().clone(),
-            generation: projection.generation(),
+            name: id.name.clone(),
+            generation: id.generation,
+            run: id.run,
+            stage,
             state: ProjectionState::Starting,
             seen: Token::new(incarnation),
             lag_events: 0,
             lag: Duration::ZERO,
             events: 0,
+            events_per_second: 0.0,
+            parked: BTreeSet::new(),
             error: None,
             oldest_waiting: None,
         }
+    }
+
+    /// Whose it is.
+    pub fn id(&self) -> ReadModelId {
+        let (name, generation, run) = (self.name.clone(), self.generation, self.run);
+        ReadModelId { name, generation, run }
+    }
+
+    /// Time until it has caught up at its present rate; `None` where that cannot be said.
+    pub fn time_left(&self) -> Option<Duration> {
+        let moves = self.lag_events == 0 || self.events_per_second > 0.0;
+        let seconds = self.lag_events as f64 / self.events_per_second.max(f64::MIN_POSITIVE);
+        moves.then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
     }
 
     pub(super) fn measure(&mut self, heads: &Heads, now: Timestamp) {

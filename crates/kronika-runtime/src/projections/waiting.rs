@@ -1,7 +1,7 @@
 //! Waiting by token until read models have what a caller has seen.
 
 use super::{Projections, status::ProjectionStatus};
-use kronika_core::{Mark, Token};
+use kronika_core::{KeyText, Mark, Token};
 use std::time::Duration;
 use tokio::{sync::watch, time::timeout};
 
@@ -13,6 +13,13 @@ pub enum Waited {
     There,
     /// Not in time.
     Late,
+    /// The key's row waits for an operator: an event of it could not be handled.
+    Parked {
+        /// The projection.
+        projection: String,
+        /// The key.
+        key: String,
+    },
     /// The token, or a read model, is of another history of the journal.
     Diverged,
     /// A projection does not go on, or it cannot be told whether the token is of this history.
@@ -46,8 +53,10 @@ impl Projections {
         };
         let there = async {
             for name in names {
-                match self.watches.get(*name) {
-                    Some(watch) => self.wait_for_one(name, watch.clone(), token).await?,
+                match self.named.get(*name) {
+                    Some(named) => {
+                        self.wait_for_one(name, named.shown.subscribe(), token).await?;
+                    }
                     None => Err(Waited::NotFound { projection: (*name).to_owned() })?,
                 }
             }
@@ -58,6 +67,27 @@ impl Projections {
             Ok(Ok(())) => Waited::There,
             Ok(Err(other)) => other,
         }
+    }
+
+    /// The same for the row of one key: if the key is parked, its row is not what the token has seen.
+    pub async fn wait_for_key(
+        &self,
+        name: &str,
+        key: &KeyText,
+        token: &Token,
+        within: Duration,
+    ) -> Waited {
+        match self.wait_for(&[name], token, within).await {
+            Waited::There if self.is_parked(name, key) => {
+                Waited::Parked { projection: name.to_owned(), key: key.to_string() }
+            }
+            waited => waited,
+        }
+    }
+
+    fn is_parked(&self, name: &str, key: &KeyText) -> bool {
+        let named = self.named.get(name);
+        named.is_some_and(|named| named.shown.borrow().parked.contains(key))
     }
 
     async fn wait_for_one(

@@ -1,82 +1,206 @@
-//! Bringing a batch into the store: the store's own errors are tried again in place, an event's failure is
-//! narrowed down to the event, with everything before it committed.
+//! Bringing a batch into the store: the store's own errors are tried again in place; an event's failure is
+//! narrowed down to the event, with everything before it committed, and its stream parked where the order is
+//! by stream.
 
 use super::{
+    changes::RowsChanged,
     pace::Pace,
-    runner::{End, Runner},
+    runner::{End, Following, Parked, Runner},
     status::ProjectionError,
 };
-use kronika_core::{Batch, BatchError, CommitError, Decoded, EventFailure, RecordedEvent};
+use kronika_core::{
+    Batch, BatchError, CommitError, Decoded, EventFailure, KeyText, Order, ParkedChange,
+    RecordedEvent, Timestamp, Written,
+};
+use tokio::time::Instant;
 
 impl Runner {
-    /// Writes all of a batch, of which `decoded` was made. On a failure everything before the failing event is written.
+    /// Writes all of a batch, of which `decoded` was made.
     pub(super) async fn write(
         &mut self,
+        following: &mut Following,
         batch: Batch,
         mut decoded: Option<Decoded>,
     ) -> Result<(), End> {
         let mut waiting = vec![batch];
-        let (mut failure, mut stands_before) = (None, None);
         while let Some(batch) = waiting.pop() {
             let count = batch.events().len();
-            match self.write_until_taken(&batch, decoded.take()).await? {
-                Ok(()) => {
+            let error = match self.write_until_taken(&batch, decoded.take()).await? {
+                Ok(written) => {
                     let next = waiting.last().and_then(|batch| batch.events().first());
-                    self.written(&batch, next.map(RecordedEvent::time).or(stands_before));
+                    self.written(following, &batch, written, next.map(RecordedEvent::time))?;
+                    continue;
                 }
-                Err(BatchError::Event(failed)) => {
-                    let place = |failed: &EventFailure| {
-                        batch.events().iter().position(|event| event.position == failed.position)
-                    };
-                    match place(&failed) {
-                        None | Some(0) => return Err(End::Failed(failed.into())),
-                        Some(before) => {
-                            waiting = vec![batch.split(before).0];
-                            stands_before = Some(batch.events()[before].time());
-                            failure = Some(failed);
-                        }
-                    }
-                }
-                Err(BatchError::Handler(_)) if count > 1 => {
+                Err(error) => error,
+            };
+            let failed = match error {
+                BatchError::Event(failed) => failed,
+                BatchError::Handler(_) if count > 1 => {
                     let (head, tail) = batch.split(count / 2);
                     waiting.extend([tail, head]);
+                    continue;
                 }
-                Err(BatchError::Handler(cause)) => {
+                BatchError::Handler(cause) => {
                     let event = batch.events().first().expect("a handler is given events");
-                    let failed = Box::new(EventFailure::of(event, cause));
-                    return Err(End::Failed(failed.into()));
+                    Box::new(EventFailure::of(event, cause))
                 }
-                Err(BatchError::Commit(error)) => return Err(End::Failed(error.into())),
-                Err(other) => {
-                    return Err(End::Failed(ProjectionError::Panicked(other.to_string())));
+                BatchError::Stuck(failure) => {
+                    let time_max = self.settings.event_time_max;
+                    return Err(ProjectionError::Stuck { failure, time_max }.into());
+                }
+                BatchError::Commit(error) => return Err(error.into()),
+                other => return Err(ProjectionError::Panicked(other.to_string()).into()),
+            };
+            match batch.events().iter().position(|event| event.position == failed.position) {
+                Some(0) if self.projection.spec().order == Order::Stream => {
+                    waiting.push(park_stream(batch, &failed));
+                }
+                None | Some(0) => {
+                    let time = Some(failed_time(&batch, &failed));
+                    self.board.modify(|status| status.oldest_waiting = time.flatten());
+                    return Err(failed.into());
+                }
+                Some(before) => {
+                    let (head, tail) = batch.split(before);
+                    waiting.extend([tail, head]);
                 }
             }
         }
-        failure.map_or(Ok(()), |failed| Err(End::Failed(failed.into())))
+        Ok(())
     }
 
     /// Writes a batch, again and again while the store is away. The inner error is the batch's.
-    async fn write_until_taken(
+    pub(super) async fn write_until_taken(
         &mut self,
         batch: &Batch,
         mut decoded: Option<Decoded>,
-    ) -> Result<Result<(), BatchError>, End> {
+    ) -> Result<Result<Written, BatchError>, End> {
         let mut pace = Pace::new(&self.settings);
+        let stays = batch.expected.seen == batch.next.seen;
         let mut again = false;
         loop {
-            match self.projection.write(batch.clone(), decoded.take()).await {
-                // An earlier try has taken place, though the store could not tell.
+            match self.write_once(batch, decoded.take()).await {
+                // An earlier try has taken place, though the store could not tell: what it has parked is asked.
                 Err(BatchError::Commit(CommitError::Stale { found, .. }))
                     if again && *found == batch.next =>
                 {
-                    return Ok(Ok(()));
+                    return Err(End::Reopen);
                 }
                 Err(BatchError::Commit(CommitError::Store(fault))) if fault.may_pass() => {
                     again = true;
                     self.pause(CommitError::Store(fault).into(), &mut pace).await?;
+                    if stays {
+                        // Nothing tells whether it has taken place but the store itself.
+                        return Err(End::Reopen);
+                    }
                 }
                 result => return Ok(result),
             }
         }
     }
+
+    /// The live read model is written under the gate that another one takes to become live in its place.
+    async fn write_once(
+        &mut self,
+        batch: &Batch,
+        decoded: Option<Decoded>,
+    ) -> Result<Written, BatchError> {
+        let named = self.board.named.clone();
+        let gate = match self.board.is_live() {
+            true => Some(named.gate.lock().await),
+            false => None,
+        };
+        let written = self.projection.write(batch.clone(), decoded).await;
+        drop(gate);
+        written
+    }
+
+    /// What is noted and shown once a batch is in the store.
+    pub(super) fn written(
+        &mut self,
+        following: &mut Following,
+        batch: &Batch,
+        written: Written,
+        oldest_waiting: Option<Timestamp>,
+    ) -> Result<(), End> {
+        following.stored = batch.next.clone();
+        let handled = batch.next.events - batch.expected.events;
+        let rate = following.meter.count(handled);
+        let changes = || batch.parked.iter().chain(&written.parked);
+        changes().for_each(|change| self.note(following, change));
+        self.board.modify(|status| {
+            if batch.only.is_none() {
+                status.state = super::ProjectionState::Running;
+                status.oldest_waiting = oldest_waiting;
+            }
+            batch.next.seen.marks().for_each(|mark| status.seen.see(mark));
+            status.events = batch.next.events;
+            status.events_per_second = rate;
+            if changes().next().is_some() {
+                status.parked = following.parked.keys().cloned().collect();
+            }
+        });
+        let parks = changes().any(|change| matches!(change, ParkedChange::Park { .. }));
+        let (parked, max) = (following.parked.len(), self.settings.parked_keys_max);
+        if parks && parked > max {
+            return Err(ProjectionError::TooManyParked { parked, max }.into());
+        }
+        if batch.tells_keys && !batch.events().is_empty() {
+            let (keys, seen) = (written.keys.map(std::sync::Arc::new), batch.next.seen.clone());
+            self.board.named.changes.tell(RowsChanged { keys, seen });
+        }
+        Ok(())
+    }
+
+    fn note(&self, following: &mut Following, change: &ParkedChange) {
+        match change {
+            ParkedChange::Park { key, cause, letter, .. } => {
+                let name = self.projection.name();
+                tracing::warn!(
+                    projection = %name, %key, %cause, event = %letter.event, position = %letter.position,
+                    "a key is parked: its events wait, the others go on"
+                );
+                let due = self.next_try(0);
+                following.parked.insert(key.clone(), Parked { retries: 0, due });
+            }
+            ParkedChange::Lift { key } => {
+                following.parked.remove(key);
+            }
+            _ => {}
+        }
+    }
+
+    /// When a key is tried again by itself, after so many tries.
+    pub(super) fn next_try(&self, retries: u32) -> Option<Instant> {
+        if retries >= self.settings.parked_retries_max {
+            return None;
+        }
+        let wait = self.settings.parked_retry_after.checked_mul(4_u32.checked_pow(retries)?)?;
+        Instant::now().checked_add(wait)
+    }
+}
+
+/// Without the stream of its first event, which is parked.
+fn park_stream(batch: Batch, failed: &EventFailure) -> Batch {
+    let key = KeyText::of_stream(&failed.stream);
+    let at = batch.at;
+    let key_of = |event: &RecordedEvent| (*event.stream() == failed.stream).then(|| key.clone());
+    let mut batch = batch.hold(key_of);
+    for change in &mut batch.parked {
+        match change {
+            ParkedChange::Hold { key: held, letter }
+                if *held == key && letter.position == failed.position =>
+            {
+                let (key, cause, letter) = (key.clone(), failed.cause.clone(), letter.clone());
+                *change = ParkedChange::Park { key, cause, letter, at };
+            }
+            _ => {}
+        }
+    }
+    batch
+}
+
+fn failed_time(batch: &Batch, failed: &EventFailure) -> Option<Timestamp> {
+    let event = batch.events().iter().find(|event| event.position == failed.position);
+    event.map(RecordedEvent::time)
 }

@@ -2,10 +2,12 @@
 
 use super::*;
 use kronika_core::{
-    About, Aggregate, Append, AppendBy, AppendHeader, Appended, Capabilities, ClaimError, Epoch,
-    Event, Folded, Incarnation, Journal, On, OpenReadModelError, Ownership, PartitionId,
-    PartitionPage, Position, Projection, ReadModelId, ReadModelSpec, ReadModelStore, ReadPartition,
-    ReadStream, RecordedAppend, RecordedEvent, Slice, SliceRange, StreamPage, Takeover, Value,
+    About, Act, ActError, ActRecord, Aggregate, Append, AppendBy, AppendHeader, Appended, By,
+    Capabilities, ClaimError, Epoch, Event, Folded, Incarnation, Journal, KeyText, Letter, On,
+    OpenReadModelError, Opened, Ownership, ParkedChange, ParkedKey, PartitionId, PartitionPage,
+    Position, Projection, ReadModel, ReadModelId, ReadModelSpec, ReadModelStore, ReadPartition,
+    ReadStream, RecordedAppend, RecordedEvent, Report, Slice, SliceRange, Stage, StreamPage,
+    SwitchError, Takeover, Timestamp, Value, Wanted,
 };
 use kronika_macros::{Event, Row};
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,7 @@ pub struct Tallies;
 
 #[derive(Row)]
 pub struct Tally {
-    count: i64,
+    pub count: i64,
 }
 
 impl Projection for Tallies {
@@ -83,6 +85,9 @@ pub struct FakeStore(Arc<Mutex<State>>);
 struct State {
     rows: BTreeMap<String, Vec<Value>>,
     checkpoint: Option<Checkpoint>,
+    parked: BTreeMap<KeyText, (ParkedKey, Vec<Letter>)>,
+    wanted: Wanted,
+    report: Option<Report>,
     commits: usize,
     takes: Duration,
     opens: VecDeque<StoreFault>,
@@ -117,6 +122,14 @@ impl FakeStore {
         let checkpoint = state.checkpoint.as_mut().unwrap();
         checkpoint.epoch = checkpoint.epoch.next();
     }
+    /// What is parked now.
+    pub fn parked_keys(&self) -> Vec<ParkedKey> {
+        self.state().parked()
+    }
+    /// What was reported last.
+    pub fn reported(&self) -> Option<Report> {
+        self.state().report.clone()
+    }
     pub fn commits(&self) -> usize {
         self.state().commits
     }
@@ -133,12 +146,75 @@ impl FakeStore {
     }
 }
 
+impl State {
+    fn change(&mut self, change: &ParkedChange) {
+        match change.clone() {
+            ParkedChange::Park { key, cause, letter, at } => {
+                let parked = ParkedKey {
+                    key: key.clone(),
+                    cause,
+                    first: letter.clone(),
+                    letters: 0,
+                    parked: at,
+                    attempts: 1,
+                    asked: None,
+                };
+                assert!(self.parked.insert(key, (parked, vec![letter])).is_none());
+            }
+            ParkedChange::Hold { key, letter } => {
+                self.parked.get_mut(&key).unwrap().1.push(letter);
+            }
+            ParkedChange::Take { key, position, .. } => {
+                let letters = &mut self.parked.get_mut(&key).unwrap().1;
+                assert_eq!(letters.remove(0).position, position, "in order");
+            }
+            ParkedChange::Fail { key, cause } => {
+                let parked = &mut self.parked.get_mut(&key).unwrap().0;
+                (parked.cause, parked.asked) = (cause, None);
+                parked.attempts += 1;
+            }
+            ParkedChange::Lift { key } => {
+                self.parked.remove(&key).unwrap();
+            }
+        }
+    }
+
+    fn parked(&self) -> Vec<ParkedKey> {
+        let whole = |(parked, letters): &(ParkedKey, Vec<Letter>)| ParkedKey {
+            letters: letters.len() as u64,
+            ..parked.clone()
+        };
+        self.parked.values().map(whole).collect()
+    }
+}
+
+/// One read model, which is live.
 impl ReadModelStore for FakeStore {
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    async fn begin(&self, spec: ReadModelSpec) -> Result<Vec<ReadModel>, OpenReadModelError> {
+        let id = ReadModelId { name: spec.name, generation: spec.generation, run: 1 };
+        let state = self.state();
+        Ok(vec![ReadModel {
+            id,
+            stage: Stage::Live,
+            wanted: state.wanted.clone(),
+            checkpoint: state.checkpoint.clone(),
+            parked: 0,
+            letters: 0,
+            begun: Timestamp::new(0),
+            report: None,
+        }])
+    }
+
     async fn open(
         &self,
-        spec: ReadModelSpec,
+        _: ReadModelSpec,
+        _: u32,
         takeover: Takeover,
-    ) -> Result<(ReadModelId, Checkpoint), OpenReadModelError> {
+    ) -> Result<Opened, OpenReadModelError> {
         let mut state = self.state();
         if let Some(fault) = state.opens.pop_front() {
             return Err(fault.into());
@@ -152,8 +228,7 @@ impl ReadModelStore for FakeStore {
         };
         let checkpoint = state.checkpoint.get_or_insert(fresh);
         checkpoint.epoch = checkpoint.epoch.next();
-        let id = ReadModelId { name: spec.name, generation: spec.generation, run: 1 };
-        Ok((id, checkpoint.clone()))
+        Ok(Opened { checkpoint: checkpoint.clone(), parked: state.parked() })
     }
 
     async fn load(
@@ -184,6 +259,7 @@ impl ReadModelStore for FakeStore {
         }
         state.checkpoint = Some(commit.next.clone());
         state.commits += 1;
+        commit.parked.iter().for_each(|change| state.change(change));
         for row in &commit.upserts {
             state.rows.insert(format!("{:?}", &row[..1]), row[1..].to_vec());
         }
@@ -194,6 +270,61 @@ impl ReadModelStore for FakeStore {
             state.in_silence -= 1;
             return Err(away().into());
         }
+        Ok(())
+    }
+
+    async fn switch(&self, _: &ReadModelId) -> Result<(), SwitchError> {
+        Ok(())
+    }
+
+    async fn read_models(&self) -> Result<Vec<ReadModel>, StoreFault> {
+        Ok(Vec::new())
+    }
+
+    async fn parked(
+        &self,
+        _: &ReadModelId,
+        after: Option<KeyText>,
+        limit: usize,
+    ) -> Result<Vec<ParkedKey>, StoreFault> {
+        let behind = |parked: &ParkedKey| after.as_ref().is_none_or(|after| parked.key > *after);
+        Ok(self.state().parked().into_iter().filter(behind).take(limit).collect())
+    }
+
+    async fn letters(
+        &self,
+        _: &ReadModelId,
+        key: KeyText,
+        skip: u64,
+        limit: usize,
+    ) -> Result<Vec<Letter>, StoreFault> {
+        let state = self.state();
+        let letters = state.parked.get(&key).map(|(_, letters)| letters.clone());
+        Ok(letters.unwrap_or_default().into_iter().skip(skip as usize).take(limit).collect())
+    }
+
+    async fn act(&self, act: Act, _: By) -> Result<(), ActError> {
+        let mut state = self.state();
+        match act {
+            Act::Parked(_, key, request) => match state.parked.get_mut(&key) {
+                Some((parked, _)) => parked.asked = Some(request),
+                None => return Err(ActError::NotFound(format!("key {key} is not parked"))),
+            },
+            Act::Pause(_) => state.wanted.paused = true,
+            Act::Resume(_) => state.wanted.paused = false,
+            Act::Throttle(_, rate) => state.wanted.events_per_second = rate,
+            Act::Workers(_, workers) => state.wanted.workers = workers,
+            other => return Err(ActError::Refused(other.to_string())),
+        }
+        Ok(())
+    }
+
+    async fn acts(&self, _: usize) -> Result<Vec<ActRecord>, StoreFault> {
+        Ok(Vec::new())
+    }
+
+    async fn report(&self, _: &ReadModelId, report: Report) -> Result<(), StoreFault> {
+        self.state().report = Some(report);
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! The runner of projections on a journal and a store in memory, by a paused clock.
 
 mod fakes;
+mod operating;
+mod parking;
 
 use super::*;
 use crate::environment::Environment;
@@ -293,7 +295,10 @@ async fn what_cannot_be_registered_is_refused_by_kind() {
     let tallies = || RegisteredProjection::keyed(Tallies);
     let store: SharedReadModelStore = Arc::new(FakeStore::default());
     let twice = start(vec![tallies(), tallies()], Some(store));
-    assert_eq!(twice.to_string(), "two projections are named tallies");
+    assert_eq!(
+        twice.to_string(),
+        "two projections are named tallies and have one generation: raise GENERATION of the newer one"
+    );
     let nowhere = start(vec![tallies()], None);
     assert_eq!(nowhere.to_string(), "projection tallies has no store for its read model");
 }

@@ -1,0 +1,39 @@
+//! Becoming the live read model: at the gate of the live one, which then cannot write, with everything seen that
+//! it has seen.
+
+use super::runner::{End, Following, Runner};
+use kronika_core::SwitchError;
+
+/// Rounds of catching up at the gate, before it is left to the live one again.
+const ROUNDS_MAX: usize = 64;
+
+impl Runner {
+    /// Tries to become the live one. What stands against it is shown, and tried again later.
+    pub(super) async fn switch(&mut self, following: &mut Following) -> Result<(), End> {
+        let named = self.board.named.clone();
+        let _gate = named.gate.lock().await;
+        for _ in 0..ROUNDS_MAX {
+            // What was passed over counts too.
+            self.save(following).await?;
+            match self.store.clone().switch(self.board.id()).await {
+                Ok(()) => {
+                    tracing::info!(read_model = %self.board.id(), "a read model is live now");
+                    self.board.become_live();
+                    named.wake.notify_one();
+                    return Ok(());
+                }
+                Err(SwitchError::Behind { .. }) => {
+                    self.step_all(following).await?;
+                }
+                Err(SwitchError::Store(fault)) if !fault.may_pass() => {
+                    return Err(SwitchError::Store(fault).into());
+                }
+                Err(error) => {
+                    self.board.modify(|status| status.error = Some(error.into()));
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
