@@ -33,6 +33,12 @@ pub trait BatchProjection: Send + 'static {
     fn store(&self) -> SharedReadModelStore;
     /// Another one of the same handler, for another read model.
     fn another(&self) -> Box<dyn BatchProjection>;
+    /// Another one of the same handler in another store, to replay events into it; `None` where its tables can
+    /// only be in its own.
+    fn another_in(&self, store: SharedReadModelStore) -> Option<Box<dyn BatchProjection>> {
+        let _ = store;
+        None
+    }
     /// Takes a read model over that was begun: see [`crate::ReadModelStore::open`].
     fn open(
         &mut self,

@@ -17,6 +17,7 @@ mod orders;
 mod pace;
 mod reading;
 mod registered;
+mod replay;
 mod runner;
 mod settings;
 mod status;
@@ -28,6 +29,7 @@ mod write;
 
 pub use changes::RowsChanged;
 pub use registered::{RegisteredProjection, RegistrationError};
+pub use replay::{ChangedRow, Replay, ReplayError, ReplayStep, ReplayUntil, Replayed};
 pub use settings::ProjectionSettings;
 pub use status::{ProjectionError, ProjectionState, ProjectionStatus};
 pub use waiting::Waited;
@@ -59,13 +61,19 @@ pub struct Projections {
     feed: Arc<Feed>,
     named: BTreeMap<String, Arc<Named>>,
     stores: BTreeMap<String, SharedReadModelStore>,
+    /// The newest handler of each name, to replay events with.
+    newest: Mutex<Handlers>,
+    settings: ProjectionSettings,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     following_heads: Option<JoinHandle<()>>,
 }
 
+/// Handlers by name.
+type Handlers = BTreeMap<String, Box<dyn BatchProjection>>;
+
 /// The registered generations of one name.
-type Handlers = BTreeMap<Generation, Box<dyn BatchProjection>>;
+type Generations = BTreeMap<Generation, Box<dyn BatchProjection>>;
 
 impl Projections {
     /// Starts a task for each, to be called inside a tokio runtime. It returns at once: what goes wrong with
@@ -93,13 +101,15 @@ impl Projections {
             journal: journal.clone(),
             feed: feed.clone(),
             heads: heads.clone(),
-            settings,
+            settings: settings.clone(),
             environment: environment.clone(),
         };
         let (mut named, mut stores, mut tasks) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let mut handlers_of = Handlers::new();
         for (name, handlers) in all {
             let (&generation, newest) = handlers.last_key_value().expect("one was registered");
             let store = newest.store();
+            handlers_of.insert(name.clone(), newest.another());
             let id = ReadModelId { name: newest.name().clone(), generation, run: 1 };
             let starting = ProjectionStatus::starting(&id, Stage::Live, journal.incarnation());
             let of_name = Arc::new(Named::new(starting));
@@ -115,8 +125,20 @@ impl Projections {
             stores.insert(name.clone(), store);
             named.insert(name, of_name);
         }
-        let tasks = Mutex::new(tasks);
-        Ok(Self { journal, environment, heads, feed, named, stores, stop, tasks, following_heads })
+        let (tasks, newest) = (Mutex::new(tasks), Mutex::new(handlers_of));
+        Ok(Self {
+            journal,
+            environment,
+            heads,
+            feed,
+            named,
+            stores,
+            newest,
+            settings,
+            stop,
+            tasks,
+            following_heads,
+        })
     }
 
     /// Names of all projections, in order.
@@ -185,8 +207,8 @@ impl Projections {
 fn by_name(
     registered: Vec<RegisteredProjection>,
     store: Option<&SharedReadModelStore>,
-) -> Result<BTreeMap<String, Handlers>, RegistrationError> {
-    let mut all = BTreeMap::<String, Handlers>::new();
+) -> Result<BTreeMap<String, Generations>, RegistrationError> {
+    let mut all = BTreeMap::<String, Generations>::new();
     for registered in registered {
         let projection = registered.bind(store)?;
         let name = projection.name().clone();
@@ -203,7 +225,7 @@ fn by_name(
 }
 
 /// What any of them follows; all types if one follows all.
-fn types_of(all: &BTreeMap<String, Handlers>) -> Vec<String> {
+fn types_of(all: &BTreeMap<String, Generations>) -> Vec<String> {
     let handlers = || all.values().flat_map(BTreeMap::values);
     if handlers().any(|handler| handler.spec().types.is_empty()) {
         return Vec::new();

@@ -172,6 +172,10 @@ impl<P: Projection> BatchProjection for Keyed<P> {
         Box::new(Self::of(self.folding.clone(), self.store.clone()))
     }
 
+    fn another_in(&self, store: SharedReadModelStore) -> Option<Box<dyn BatchProjection>> {
+        Some(Box::new(Self::of(self.folding.clone(), store)))
+    }
+
     fn open(
         &mut self,
         run: u32,
