@@ -1,11 +1,14 @@
 //! Checkpoints: made, taken over, and advanced only from where they are expected.
 
-use crate::error::fault;
+use crate::{
+    error::fault,
+    stages::{OF, exists, gone, of},
+};
 use kronika_core::{
     Checkpoint, CommitError, Epoch, Incarnation, Mark, PartitionId, Position, ReadModelId,
     SliceRange, StoreFault, Takeover, Timestamp, Token,
 };
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 /// Of one range of a read model.
 const OF_RANGE: &str = "name = ?1 AND generation = ?2 AND run = ?3 AND range_first = ?4";
@@ -54,7 +57,9 @@ fn make(
     let mut insert = transaction.prepare(
         "INSERT INTO kronika_checkpoints (name, generation, run, range_first, range_last, partition,
              incarnation, position, event_check, epoch, events)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, 0, 0)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0,
+             ifnull((SELECT epoch FROM kronika_dropped
+                 WHERE name = ?1 AND generation = ?2 AND run = ?3), 0), 0)",
     )?;
     let (name, generation, run) = (id.name.as_str(), id.generation.get(), id.run);
     let (first, last) = (takeover.range.first(), takeover.range.last());
@@ -63,6 +68,24 @@ fn make(
         insert.execute(params![name, generation, run, first, last, partition, incarnation])?;
     }
     Ok(())
+}
+
+/// How far a read model has come; `None` before its first opening.
+pub(crate) fn of_read_model(
+    connection: &Connection,
+    id: &ReadModelId,
+) -> Result<Option<Checkpoint>, StoreFault> {
+    let range = || -> rusqlite::Result<Option<SliceRange>> {
+        let sql = format!(
+            "SELECT range_first, range_last FROM kronika_checkpoints WHERE {OF}
+             ORDER BY range_first LIMIT 1"
+        );
+        let mut select = connection.prepare_cached(&sql)?;
+        let range = |row: &rusqlite::Row<'_>| Ok(SliceRange::new(row.get(0)?, row.get(1)?));
+        Ok(select.query_row(of(id), range).optional()?.flatten())
+    };
+    let range = range().map_err(|error| fault(&error))?;
+    range.map(|range| load(connection, id, range)).transpose()
 }
 
 /// One partition's part of a checkpoint.
@@ -121,7 +144,7 @@ fn parts(
     parts.collect()
 }
 
-/// Advances one partition's part from where it is expected, or says where it is.
+/// Advances one partition's part from where it is expected, or says where it is. It may stay where it is.
 pub(crate) fn advance(
     connection: &Connection,
     id: &ReadModelId,
@@ -157,6 +180,9 @@ pub(crate) fn advance(
     };
     if update().map_err(|error| fault(&error))? == 1 {
         return Ok(());
+    }
+    if !exists(connection, id)? {
+        return Err(gone(id).into());
     }
     let found = Box::new(load(connection, id, range)?);
     Err(CommitError::Stale { read_model: id.clone(), found })

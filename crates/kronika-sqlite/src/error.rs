@@ -34,6 +34,20 @@ pub enum SqliteOpenError {
         /// The newest that this build knows.
         known: u32,
     },
+    /// An older build wrote it, and it is only to be looked at.
+    #[error(
+        "{} has schema {found}, this build reads {known}: start its service once with this build, \
+         which brings it there",
+        path.display()
+    )]
+    OlderSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its schema number.
+        found: u32,
+        /// The one that this build reads.
+        known: u32,
+    },
     /// The file system cannot keep a write-ahead log.
     #[error("{} is on a file system without shared memory: use a local one", .0.display())]
     NoWal(PathBuf),

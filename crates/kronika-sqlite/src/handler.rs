@@ -1,22 +1,15 @@
 //! Handlers of batches with a transaction at hand, for what does not fit one row for each key.
 
-use crate::{
-    checkpoints,
-    error::fault,
-    query::panic_message,
-    store::{SqliteReadModels, transact},
-};
+mod projection;
+mod running;
+
+use crate::{own_tables::HandlerTables, store::SqliteReadModels};
 use kronika_core::{
-    Batch, BatchError, BatchProjection, BoxFuture, Checkpoint, Decoded, Generation,
-    OpenReadModelError, ProjectionName, ReadModelId, RecordedEvent, SpecError, StoreFault,
-    Takeover,
+    Generation, Order, ProjectionName, ReadModelSpec, RecordedEvent, SpecError, Tables,
 };
-use rusqlite::{Transaction, params};
-use std::{
-    error::Error,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
-};
+pub use projection::SqliteHandler;
+use rusqlite::Transaction;
+use std::error::Error;
 
 /// What came of a batch.
 pub type Handled = Result<(), Box<dyn Error + Send + Sync>>;
@@ -27,13 +20,17 @@ pub type Handled = Result<(), Box<dyn Error + Send + Sync>>;
 /// # Contract
 ///
 /// `handle` keeps what it knows in its tables, not in itself: a batch that fails is rolled back and handled
-/// again, by halves, until the event that fails is known. It does not end the transaction, and waits for
-/// nothing: all projections of the file share its thread. Its tables belong to it alone, and are not named
-/// like a projection.
+/// again, by halves, until the event that fails is known. Where a read model is built beside another, the
+/// same handler handles the events of both, each with its own tables. It does not end the transaction, and
+/// waits for nothing: all projections of the file share its thread. It takes at most
+/// [`crate::SqliteSettings::handler_time_max`] for a batch.
+///
+/// Its tables belong to it alone. Each building of its read model has tables of its own, whose names it asks
+/// for by [`HandlerTables::name`]; queries find those of the live one by the plain names.
 ///
 /// ```
 /// use kronika_core::RecordedEvent;
-/// use kronika_sqlite::{BatchHandler, Handled, rusqlite::Transaction};
+/// use kronika_sqlite::{BatchHandler, Handled, HandlerTables, rusqlite::Transaction};
 ///
 /// /// Every event by its hour, over all auctions.
 /// struct Hours;
@@ -41,17 +38,25 @@ pub type Handled = Result<(), Box<dyn Error + Send + Sync>>;
 /// impl BatchHandler for Hours {
 ///     const NAME: &'static str = "hours";
 ///     const FOLLOWS: &'static [&'static str] = &["auction"];
+///     const TABLES: &'static [&'static str] = &["hour"];
 ///
-///     fn create(&mut self, transaction: &Transaction<'_>) -> Handled {
-///         let tables = "DROP TABLE IF EXISTS hour;
-///             CREATE TABLE hour (hour INTEGER PRIMARY KEY, events INTEGER NOT NULL)";
-///         Ok(transaction.execute_batch(tables)?)
+///     fn create(&mut self, tables: &HandlerTables, transaction: &Transaction<'_>) -> Handled {
+///         let hour = tables.name("hour");
+///         let table =
+///             format!("CREATE TABLE {hour} (hour INTEGER PRIMARY KEY, events INTEGER NOT NULL)");
+///         Ok(transaction.execute_batch(&table)?)
 ///     }
 ///
-///     fn handle(&mut self, events: &[RecordedEvent], transaction: &Transaction<'_>) -> Handled {
-///         let mut add = transaction.prepare_cached(
-///             "INSERT INTO hour VALUES (?1, 1) ON CONFLICT DO UPDATE SET events = events + 1",
-///         )?;
+///     fn handle(
+///         &mut self,
+///         events: &[RecordedEvent],
+///         tables: &HandlerTables,
+///         transaction: &Transaction<'_>,
+///     ) -> Handled {
+///         let hour = tables.name("hour");
+///         let mut add = transaction.prepare_cached(&format!(
+///             "INSERT INTO {hour} VALUES (?1, 1) ON CONFLICT DO UPDATE SET events = events + 1",
+///         ))?;
 ///         for event in events {
 ///             add.execute([event.time().get() / 3_600_000_000])?;
 ///         }
@@ -62,146 +67,79 @@ pub type Handled = Result<(), Box<dyn Error + Send + Sync>>;
 pub trait BatchHandler: Send + 'static {
     /// Stable name: `a-z`, `0-9` and `_`, beginning with a letter.
     const NAME: &'static str;
-    /// Raise when the handler or its tables change: `create` is then called again, and every event handled.
+    /// Raise when the handler or its tables change: its read model is then built anew, beside the live one.
     const GENERATION: u32 = 1;
+    /// What order it keeps: all events in order, or those of a stream, of which one that cannot be handled
+    /// keeps only its stream waiting. Not by key: what the keys are, only a fold knows.
+    const ORDER: Order = Order::Total;
     /// The aggregate types whose events it handles; all if empty.
     const FOLLOWS: &'static [&'static str];
+    /// The tables that it makes, by the plain names under which queries find them. There may be none.
+    const TABLES: &'static [&'static str];
 
-    /// Makes its tables, empty: those of an older generation may be there.
+    /// Makes its tables, each by the name that `tables` gives it, and nothing else.
     ///
     /// # Errors
     /// The projection does not start.
-    fn create(&mut self, transaction: &Transaction<'_>) -> Handled;
+    fn create(&mut self, tables: &HandlerTables, transaction: &Transaction<'_>) -> Handled;
 
     /// Handles events in the journal's order; never none.
     ///
     /// # Errors
-    /// The batch is rolled back, and the projection stops before the event that fails.
-    fn handle(&mut self, events: &[RecordedEvent], transaction: &Transaction<'_>) -> Handled;
+    /// The batch is rolled back, and the projection stops before the event that fails, or, by stream, lets
+    /// its stream wait.
+    fn handle(
+        &mut self,
+        events: &[RecordedEvent],
+        tables: &HandlerTables,
+        transaction: &Transaction<'_>,
+    ) -> Handled;
 }
 
-/// A [`BatchHandler`] with the file that its tables are in: what a runner of projections takes.
-pub struct SqliteHandler<H> {
-    handler: Arc<Mutex<H>>,
-    id: ReadModelId,
-    read_models: SqliteReadModels,
+/// Why a handler cannot be registered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandlerError {
+    /// Its name, or a table's, is none.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// Two of its tables have one name.
+    #[error("the handler {handler} has two tables {table}")]
+    TwoTables {
+        /// Which one.
+        handler: &'static str,
+        /// The table.
+        table: &'static str,
+    },
+    /// It has no keys.
+    #[error(
+        "the handler {0} cannot keep order by key, since it has none: \
+         let its ORDER be Order::Stream or Order::Total"
+    )]
+    OrderByKey(&'static str),
 }
 
 impl SqliteReadModels {
     /// Lets a handler keep its tables in this file.
     ///
     /// # Errors
-    /// If its name is none.
-    pub fn handler<H: BatchHandler>(&self, handler: H) -> Result<SqliteHandler<H>, SpecError> {
-        let (name, generation) = (ProjectionName::new(H::NAME)?, Generation::new(H::GENERATION));
-        let id = ReadModelId { name, generation, run: 1 };
-        Ok(SqliteHandler { handler: Arc::new(Mutex::new(handler)), id, read_models: self.clone() })
-    }
-}
-
-impl<H: BatchHandler> BatchProjection for SqliteHandler<H> {
-    fn name(&self) -> &ProjectionName {
-        &self.id.name
-    }
-
-    fn generation(&self) -> Generation {
-        self.id.generation
-    }
-
-    fn types(&self) -> Vec<String> {
-        H::FOLLOWS.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    fn open(
-        &mut self,
-        takeover: Takeover,
-    ) -> BoxFuture<'_, Result<Checkpoint, OpenReadModelError>> {
-        let (id, handler) = (self.id.clone(), self.handler.clone());
-        Box::pin(self.read_models.write(move |connection| {
-            transact(connection, |transaction| {
-                let fresh = record(transaction, &id).map_err(|error| fault(&error))?;
-                if fresh {
-                    run(&handler, transaction, |handler| handler.create(transaction)).map_err(
-                        |failed| match failed {
-                            Failed::Store(fault) => fault,
-                            Failed::Handler(cause) => {
-                                StoreFault::Refused(format!("the tables of {id}: {cause}"))
-                            }
-                        },
-                    )?;
-                }
-                Ok(checkpoints::take_over(transaction, &id, fresh, &takeover)?)
-            })
-        }))
-    }
-
-    fn write(&mut self, batch: Batch, _: Option<Decoded>) -> BoxFuture<'_, Result<(), BatchError>> {
-        let (id, handler) = (self.id.clone(), self.handler.clone());
-        Box::pin(self.read_models.write(move |connection| {
-            transact(connection, |transaction| {
-                let Batch { partition, expected, next, .. } = &batch;
-                checkpoints::advance(transaction, &id, *partition, expected, next)?;
-                if batch.events().is_empty() {
-                    return Ok(());
-                }
-                run(&handler, transaction, |handler| handler.handle(batch.events(), transaction))
-                    .map_err(|failed| match failed {
-                        Failed::Store(fault) => fault.into(),
-                        Failed::Handler(cause) => BatchError::Handler(cause),
-                    })
-            })
-        }))
-    }
-}
-
-/// Notes that the handler's tables are made; gives whether they were not.
-fn record(transaction: &Transaction<'_>, id: &ReadModelId) -> rusqlite::Result<bool> {
-    let rows = transaction.execute(
-        "INSERT OR IGNORE INTO kronika_read_models (name, generation, run) VALUES (?1, ?2, ?3)",
-        params![id.name.as_str(), id.generation.get(), id.run],
-    )?;
-    Ok(rows == 1)
-}
-
-enum Failed {
-    /// The store's own error, met by the handler's statements: trying again may help.
-    Store(StoreFault),
-    Handler(String),
-}
-
-/// Runs the handler's code, and tells its errors from the store's.
-fn run<H>(
-    handler: &Mutex<H>,
-    transaction: &Transaction<'_>,
-    code: impl FnOnce(&mut H) -> Handled,
-) -> Result<(), Failed> {
-    let mut handler = handler.lock().expect("panics are caught under it");
-    let result = catch_unwind(AssertUnwindSafe(|| code(&mut handler)));
-    let result = match result {
-        Ok(result) => result,
-        Err(panic) => Err(format!("it panicked: {}", panic_message(&*panic)).into()),
-    };
-    if transaction.is_autocommit() {
-        return Err(Failed::Handler("the handler ended the transaction itself".to_owned()));
-    }
-    result.map_err(|error| match error.downcast_ref::<rusqlite::Error>().map(fault) {
-        Some(fault) if fault.may_pass() => Failed::Store(fault),
-        _ => Failed::Handler(causes(&*error)),
-    })
-}
-
-/// An error with its causes, in one line.
-fn causes(error: &dyn Error) -> String {
-    let (mut line, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line
-}
-
-impl<H> std::fmt::Debug for SqliteHandler<H> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqliteHandler").field("id", &self.id).finish_non_exhaustive()
+    /// If it is declared wrongly.
+    pub fn handler<H: BatchHandler>(&self, handler: H) -> Result<SqliteHandler<H>, HandlerError> {
+        let spec = ReadModelSpec {
+            name: ProjectionName::new(H::NAME)?,
+            generation: Generation::new(H::GENERATION),
+            types: H::FOLLOWS.iter().map(|&name| name.to_owned()).collect(),
+            order: H::ORDER,
+            tables: Tables::Own(H::TABLES.to_vec()),
+        };
+        spec.check()?;
+        if H::ORDER == Order::Key {
+            return Err(HandlerError::OrderByKey(H::NAME));
+        }
+        let twice = |(place, table): (usize, &&'static str)| H::TABLES[..place].contains(table);
+        match H::TABLES.iter().enumerate().find(|&(place, table)| twice((place, table))) {
+            Some((_, table)) => Err(HandlerError::TwoTables { handler: H::NAME, table }),
+            None => Ok(SqliteHandler::new(handler, spec, self.clone())),
+        }
     }
 }

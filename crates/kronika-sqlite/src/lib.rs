@@ -6,22 +6,34 @@
 //! Apart from them, [`SqliteSession`] is the same way to SQLite for plain tables that follow from nothing: in
 //! a file of its own, durable when acknowledged, with migrations.
 
+mod acts;
 mod checkpoints;
 mod error;
+mod fingerprint;
 mod handler;
+mod look;
 mod open;
+mod opening;
+mod own_tables;
+mod parked;
 mod pool;
 mod query;
 mod rows;
 mod schema;
 mod session;
 mod settings;
+mod stages;
 mod store;
+mod switching;
 mod table;
+mod tables;
 mod values;
+mod views;
 
 pub use error::{QueryError, SqliteOpenError};
-pub use handler::{BatchHandler, Handled, SqliteHandler};
+pub use handler::{BatchHandler, Handled, HandlerError, SqliteHandler};
+pub use look::SqliteLook;
+pub use own_tables::HandlerTables;
 pub use query::QueryLimits;
 /// The driver, as queries and batch handlers meet it.
 pub use rusqlite;

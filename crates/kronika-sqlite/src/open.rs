@@ -6,8 +6,11 @@
 //! reads the rest from the journal again.
 
 use crate::{error::SqliteOpenError, schema, settings::SqliteSettings};
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use std::{path::Path, time::Duration};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Statements kept prepared on each connection.
 const STATEMENTS: usize = 256;
@@ -15,6 +18,11 @@ const STATEMENTS: usize = 256;
 const WAL_PAGES: u32 = 4000;
 /// Bytes that the write-ahead log keeps on the disk once it was moved.
 const WAL_BYTES: u64 = 64 << 20;
+
+/// How long a tool waits for a lock.
+const LOOK_PATIENCE: Duration = Duration::from_secs(1);
+/// Memory for pages of a tool's connection.
+const LOOK_CACHE_BYTES: u64 = 2 << 20;
 
 /// The connection that writes. Makes file and tables where there are none.
 pub(crate) fn writer(
@@ -44,8 +52,50 @@ pub(crate) fn reader(
         .map_err(|error| SqliteOpenError::of(path, error))
 }
 
+/// Whether there is a write-ahead log beside a file: while a service has it open, and after it was killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Log {
+    Present,
+    Absent,
+}
+
+/// A connection that can only read and makes no file, also where no service has the file open.
+pub(crate) fn look(path: &Path) -> Result<(Connection, Log), SqliteOpenError> {
+    let failed = |error| SqliteOpenError::of(path, error);
+    let log = if has_log(path) { Log::Present } else { Log::Absent };
+    let access = match log {
+        Log::Present => Access::Read,
+        Log::Absent => Access::ReadUnchanging,
+    };
+    let connection = connect(path, access, LOOK_PATIENCE, LOOK_CACHE_BYTES).map_err(failed)?;
+    // A service that comes back moves the log itself.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+    if log == Log::Present && !beside(path, "-shm").exists() {
+        // Nobody has the file open, and the index of the log is kept in memory, not in a file.
+        connection.pragma_update(None, "locking_mode", "exclusive").map_err(failed)?;
+    }
+    let found = check_owner(&connection, path)?;
+    if found < schema::SCHEMA {
+        let (path, known) = (path.to_owned(), schema::SCHEMA);
+        return Err(SqliteOpenError::OlderSchema { path, found, known });
+    }
+    Ok((connection, log))
+}
+
+/// Whether there is a write-ahead log beside a file.
+pub(crate) fn has_log(path: &Path) -> bool {
+    beside(path, "-wal").exists()
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 /// Refuses a file that is not ours, before anything is written to it.
-fn check_owner(connection: &Connection, path: &Path) -> Result<(), SqliteOpenError> {
+/// Gives its schema.
+fn check_owner(connection: &Connection, path: &Path) -> Result<u32, SqliteOpenError> {
     let header = header(connection).map_err(|error| SqliteOpenError::of(path, error))?;
     if !header.is_fresh && header.owner != schema::APPLICATION_ID {
         return Err(SqliteOpenError::Foreign(path.to_owned()));
@@ -54,7 +104,7 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), SqliteOpenErr
         let (found, known) = (header.schema, schema::SCHEMA);
         return Err(SqliteOpenError::NewerSchema { path: path.to_owned(), found, known });
     }
-    Ok(())
+    Ok(header.schema)
 }
 
 fn settle(connection: &mut Connection, settings: &SqliteSettings) -> rusqlite::Result<()> {
@@ -70,6 +120,8 @@ fn settle(connection: &mut Connection, settings: &SqliteSettings) -> rusqlite::R
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
+    /// Without locks, of a file that nobody writes.
+    ReadUnchanging,
     Write,
 }
 
@@ -81,18 +133,39 @@ pub(crate) fn connect(
     cache_bytes: u64,
 ) -> rusqlite::Result<Connection> {
     let flags = match access {
-        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Access::Read | Access::ReadUnchanging => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
     };
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match access {
+        Access::ReadUnchanging => {
+            Connection::open_with_flags(unchanging(path), flags | OpenFlags::SQLITE_OPEN_URI)?
+        }
+        Access::Read | Access::Write => Connection::open_with_flags(path, flags)?,
+    };
     connection.busy_timeout(busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let kibibytes = i64::try_from(cache_bytes >> 10).unwrap_or(i64::MAX);
     connection.pragma_update(None, "cache_size", -kibibytes)?; // Negative: in KiB, not in pages.
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "memory")?;
-    connection.pragma_update(None, "query_only", access == Access::Read)?;
+    connection.pragma_update(None, "query_only", access != Access::Write)?;
     Ok(connection)
+}
+
+/// The file as a URI by which SQLite neither locks it nor looks for a log of it.
+fn unchanging(path: &Path) -> String {
+    use std::fmt::Write;
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                uri.push(char::from(*byte));
+            }
+            _ => write!(uri, "%{byte:02X}").expect("a string takes everything"),
+        }
+    }
+    uri + "?immutable=1"
 }
 
 /// Whose a file is.

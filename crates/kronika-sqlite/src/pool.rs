@@ -1,22 +1,30 @@
-//! Threads of their own for what blocks: each has a connection, and all take from one bounded queue.
+//! Threads of their own for what blocks: each has a connection, and all take from one bounded queue, or from a
+//! second one while the first is empty.
 
 use rusqlite::Connection;
 use std::{
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::{self, JoinHandle},
 };
 use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// The queue and its threads. Closing it waits for what was taken on.
+/// The queues and their threads. Closing them waits for what was taken on.
 pub(crate) struct Pool {
-    queue: Mutex<Option<SyncSender<Job>>>,
+    queues: Arc<Queues>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Which queue a job waits in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// In order of the calls.
+    Next,
+    /// Behind all of the others, also those that come later.
+    Behind,
 }
 
 /// Why a job was not taken on.
@@ -31,20 +39,20 @@ pub(crate) enum Refused {
 }
 
 impl Pool {
-    /// A thread for each connection.
+    /// A thread for each connection. Each of the two queues holds so many jobs.
     pub fn start(
         name: &str,
         connections: Vec<Connection>,
         waiting_max: usize,
     ) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel(waiting_max);
-        let jobs = Arc::new(Mutex::new(jobs));
+        let queues = Arc::new(Queues::new(waiting_max));
         let threads = connections.into_iter().map(|connection| {
-            let jobs = jobs.clone();
-            thread::Builder::new().name(name.to_owned()).spawn(move || serve(connection, &jobs))
+            let queues = queues.clone();
+            thread::Builder::new().name(name.to_owned()).spawn(move || serve(connection, &queues))
         });
-        let threads = Mutex::new(threads.collect::<Result<_, _>>()?);
-        Ok(Self { queue: Mutex::new(Some(queue)), threads })
+        // Some that started end when the rest cannot.
+        let threads = threads.collect::<Result<_, _>>().inspect_err(|_| queues.close())?;
+        Ok(Self { queues, threads: Mutex::new(threads) })
     }
 
     /// Gives a job to the next free thread. Its answer comes when it is done, also if nobody waits for it.
@@ -52,26 +60,27 @@ impl Pool {
         &self,
         job: impl FnOnce(&mut Connection) -> T + Send + 'static,
     ) -> Result<T, Refused> {
+        self.run_in_turn(Turn::Next, job).await
+    }
+
+    /// The same, in a queue to choose.
+    pub async fn run_in_turn<T: Send + 'static>(
+        &self,
+        turn: Turn,
+        job: impl FnOnce(&mut Connection) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             // Nobody may be waiting any more.
             let _ = answer.send(job(connection));
         });
-        self.submit(job)?;
+        self.queues.push(turn, job)?;
         answered.await.map_err(|_| Refused::Panicked)
-    }
-
-    fn submit(&self, job: Job) -> Result<(), Refused> {
-        let queue = self.queue.lock().expect("nothing panics under it");
-        queue.as_ref().ok_or(Refused::Closed)?.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => Refused::Overloaded,
-            TrySendError::Disconnected(_) => Refused::Closed,
-        })
     }
 
     /// Takes nothing more on and waits until everything taken on is done. A second call does nothing.
     pub fn close(&self) {
-        drop(self.queue.lock().expect("nothing panics under it").take());
+        self.queues.close();
         let threads = std::mem::take(&mut *self.threads.lock().expect("nothing panics under it"));
         for thread in threads {
             // A job may hold the last handle of the pool; its thread ends by itself.
@@ -88,10 +97,71 @@ impl Drop for Pool {
     }
 }
 
-fn serve(mut connection: Connection, jobs: &Mutex<Receiver<Job>>) {
-    loop {
-        let job = jobs.lock().expect("nothing panics under it").recv();
-        let Ok(job) = job else { return };
+/// Two bounded queues of which the first is emptied first.
+struct Queues {
+    waiting_max: usize,
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next: VecDeque<Job>,
+    behind: VecDeque<Job>,
+    /// Threads that wait for a job, each of which makes room for one more.
+    idle: usize,
+    closed: bool,
+}
+
+impl Queues {
+    fn new(waiting_max: usize) -> Self {
+        Self { waiting_max, waiting: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().expect("nothing panics under it")
+    }
+
+    fn push(&self, turn: Turn, job: Job) -> Result<(), Refused> {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return Err(Refused::Closed);
+        }
+        let room = self.waiting_max.saturating_add(waiting.idle);
+        let queue = match turn {
+            Turn::Next => &mut waiting.next,
+            Turn::Behind => &mut waiting.behind,
+        };
+        if queue.len() >= room {
+            return Err(Refused::Overloaded);
+        }
+        queue.push_back(job);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// The next job; `None` when the pool is closed and nothing waits any more.
+    fn take(&self) -> Option<Job> {
+        let mut waiting = self.waiting();
+        loop {
+            let job = waiting.next.pop_front().or_else(|| waiting.behind.pop_front());
+            if job.is_some() || waiting.closed {
+                return job;
+            }
+            waiting.idle += 1;
+            waiting = self.changed.wait(waiting).expect("nothing panics under it");
+            waiting.idle -= 1;
+        }
+    }
+
+    fn close(&self) {
+        self.waiting().closed = true;
+        self.changed.notify_all();
+    }
+}
+
+fn serve(mut connection: Connection, queues: &Queues) {
+    while let Some(job) = queues.take() {
         if catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
             tracing::error!("a job of the read models panicked");
         }

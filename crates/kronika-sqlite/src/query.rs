@@ -8,7 +8,8 @@ use crate::{
     values::{Bound, read},
 };
 use kronika_core::{
-    CodecError, Column, Generation, Key, Projection, ProjectionName, ReadModelSpec, Row, Value,
+    CodecError, Column, Generation, Key, Projection, ProjectionName, ReadModelSpec, Row, Tables,
+    Value,
 };
 use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
 use std::{
@@ -94,13 +95,14 @@ impl SqliteReadModels {
         self.typed(sql.into(), parameters, vec![K::COLUMNS, R::COLUMNS], read).await
     }
 
-    /// A projection's row for a key, if there is one.
+    /// A projection's row for a key, if there is one: of its live read model.
     pub async fn row<P: Projection>(&self, key: &P::Key) -> Result<Option<P::Row>, QueryError> {
         let spec = ReadModelSpec {
             name: ProjectionName::new(P::NAME)?,
             generation: Generation::new(P::GENERATION),
-            key: P::Key::COLUMNS.to_vec(),
-            row: P::Row::COLUMNS.to_vec(),
+            types: Vec::new(),
+            order: P::ORDER,
+            tables: Tables::Keyed { key: P::Key::COLUMNS.to_vec(), row: P::Row::COLUMNS.to_vec() },
         };
         spec.check()?;
         let column = |column: &Column| format!("\"{}\" = ?", column.name);

@@ -10,8 +10,12 @@ pub struct SqliteSettings {
     pub readers: usize,
     /// Queries that may wait for a thread; what does not fit is refused as overloaded.
     pub queries_waiting_max: usize,
-    /// Batches that may wait for the writing thread; what does not fit is tried again by its projection.
+    /// Batches that may wait for the writing thread, and as many of read models that are not live behind
+    /// them; what does not fit is tried again by its projection.
     pub batches_waiting_max: usize,
+    /// How long a handler of batches may take for one batch, or for making its tables. Its statements are
+    /// interrupted then, and the batch fails.
+    pub handler_time_max: Duration,
     /// How long the file may be locked by another process before a write or query gives up for now.
     pub busy_timeout: Duration,
     /// Bounds of queries that bring none of their own.
@@ -31,6 +35,7 @@ impl Default for SqliteSettings {
             readers: 4,
             queries_waiting_max: 256,
             batches_waiting_max: 64,
+            handler_time_max: Duration::from_secs(60),
             busy_timeout: Duration::from_secs(1),
             query_limits: QueryLimits::default(),
             cache_bytes: 32 << 20,

@@ -1,33 +1,32 @@
 //! The read models of a service in one SQLite file.
 
+mod contract;
+#[cfg(feature = "planted-faults")]
+mod planted;
+
 use crate::{
-    checkpoints,
     error::{SqliteOpenError, fault},
     open,
-    pool::{Pool, Refused},
-    rows,
+    opening::Kept,
+    pool::{Pool, Refused, Turn},
     settings::SqliteSettings,
-    table::Table,
 };
-use kronika_core::{
-    Checkpoint, Commit, CommitError, OpenReadModelError, ReadModelId, ReadModelSpec,
-    ReadModelStore, StoreFault, Takeover, Value,
-};
+use kronika_core::{ProjectionName, ReadModelId, Stage, StoreFault};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::{
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-/// The read models of a service in one SQLite file: plain tables, one for each keyed projection, shown under
-/// the projection's name. Cheap to clone.
+/// The read models of a service in one SQLite file: plain tables, of which those of the live read models are
+/// shown under their plain names. Cheap to clone.
 ///
-/// One thread writes, in the order of the calls. Queries run on threads and connections of their own, which
+/// One thread writes, in the order of the calls, but what is not live behind what is. Queries run on threads and connections of their own, which
 /// cannot write, and see whole batches only. What does not fit the queues is refused.
 ///
 /// The newest batches may be lost with the power, together with the checkpoint that they brought: the
@@ -66,9 +65,15 @@ pub(crate) struct Inner {
     pub readers: Pool,
     pub writer: Pool,
     pub closing: Arc<AtomicBool>,
-    tables: Mutex<HashMap<ReadModelId, Arc<Table>>>,
+    opened: Mutex<HashMap<ReadModelId, Opened>>,
     #[cfg(feature = "planted-faults")]
     commits: std::sync::atomic::AtomicU64,
+}
+
+/// A read model that was opened through this handle or a clone of it.
+struct Opened {
+    kept: Arc<Kept>,
+    is_live: bool,
 }
 
 impl SqliteReadModels {
@@ -88,7 +93,7 @@ impl SqliteReadModels {
             readers: pool("kronika-read-query", readers, settings.queries_waiting_max)?,
             writer: pool("kronika-read-write", writer, settings.batches_waiting_max)?,
             closing: Arc::default(),
-            tables: Mutex::default(),
+            opened: Mutex::default(),
             path,
             settings,
             #[cfg(feature = "planted-faults")]
@@ -111,9 +116,10 @@ impl SqliteReadModels {
     /// Runs a job on the writing thread.
     pub(crate) async fn write<T: Send + 'static, E: From<StoreFault> + Send + 'static>(
         &self,
+        turn: Turn,
         job: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        match self.inner.writer.run(job).await {
+        match self.inner.writer.run_in_turn(turn, job).await {
             Ok(result) => result,
             Err(Refused::Overloaded) => {
                 let what = "too many batches wait for the writing thread".to_owned();
@@ -126,14 +132,35 @@ impl SqliteReadModels {
         }
     }
 
-    fn table(&self, id: &ReadModelId) -> Result<Arc<Table>, StoreFault> {
-        let tables = self.inner.tables.lock().expect("nothing panics under it");
-        let found = tables.get(id).cloned();
-        found.ok_or_else(|| StoreFault::Refused(format!("{id} was not opened")))
+    /// The tables of a read model that was opened, and when it is its turn.
+    pub(crate) fn opened(&self, id: &ReadModelId) -> Result<(Arc<Kept>, Turn), StoreFault> {
+        let opened = self.inner.opened();
+        let found = opened.get(id);
+        let found = found
+            .ok_or_else(|| StoreFault::Refused(format!("{id} was not opened, or was dropped")))?;
+        let turn = if found.is_live { Turn::Next } else { Turn::Behind };
+        Ok((found.kept.clone(), turn))
+    }
+
+    /// Notes that a read model was opened.
+    pub(crate) fn note_opened(&self, id: ReadModelId, kept: Arc<Kept>, stage: Stage) {
+        self.inner.opened().insert(id, Opened { kept, is_live: stage == Stage::Live });
+    }
+
+    fn note_live(&self, live: &ReadModelId) {
+        let mut opened = self.inner.opened();
+        let of_name = |name: &ProjectionName| *name == live.name;
+        opened.iter_mut().filter(|(id, _)| of_name(&id.name)).for_each(|(id, opened)| {
+            opened.is_live = id == live;
+        });
     }
 }
 
 impl Inner {
+    fn opened(&self) -> MutexGuard<'_, HashMap<ReadModelId, Opened>> {
+        self.opened.lock().expect("nothing panics under it")
+    }
+
     fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
         self.readers.close();
@@ -144,69 +171,6 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-impl ReadModelStore for SqliteReadModels {
-    async fn open(
-        &self,
-        spec: ReadModelSpec,
-        takeover: Takeover,
-    ) -> Result<(ReadModelId, Checkpoint), OpenReadModelError> {
-        spec.check()?;
-        // More than one run of a generation stands side by side only while one is built anew.
-        let id = ReadModelId { name: spec.name.clone(), generation: spec.generation, run: 1 };
-        let table = Arc::new(Table::new(&spec, &id));
-        let checkpoint = {
-            let (id, table) = (id.clone(), table.clone());
-            self.write(move |connection| {
-                transact(connection, |transaction| {
-                    let fresh = table.prepare(transaction, &id)?;
-                    Ok::<_, OpenReadModelError>(checkpoints::take_over(
-                        transaction,
-                        &id,
-                        fresh,
-                        &takeover,
-                    )?)
-                })
-            })
-            .await?
-        };
-        self.inner.tables.lock().expect("nothing panics under it").insert(id.clone(), table);
-        Ok((id, checkpoint))
-    }
-
-    async fn load(
-        &self,
-        read_model: &ReadModelId,
-        keys: Vec<Vec<Value>>,
-    ) -> Result<Vec<Option<Vec<Value>>>, StoreFault> {
-        let table = self.table(read_model)?;
-        // The writing connection has the pages at hand that it wrote last; one that reads would load them anew.
-        self.write(move |connection| {
-            // One transaction, or SQLite locks the file for each row anew.
-            let transaction = connection.transaction().map_err(|error| fault(&error))?;
-            let rows = rows::load(&transaction, &table, &keys)?;
-            transaction.finish().map_err(|error| fault(&error))?;
-            Ok(rows)
-        })
-        .await
-    }
-
-    async fn commit(&self, commit: Arc<Commit>) -> Result<(), CommitError> {
-        let table = self.table(&commit.read_model)?;
-        #[cfg(feature = "planted-faults")]
-        if let Some(fault) = self.planted() {
-            return self.write(move |connection| fault.commit(connection, &table, &commit)).await;
-        }
-        self.write(move |connection| {
-            transact(connection, |transaction| {
-                let Commit { read_model, partition, expected, next, upserts, deletes } = &*commit;
-                checkpoints::advance(transaction, read_model, *partition, expected, next)?;
-                Ok(rows::write(transaction, &table, upserts, deletes)?)
-            })
-        })
-        .await
     }
 }
 
@@ -223,56 +187,19 @@ pub(crate) fn transact<T, E: From<StoreFault>>(
     Ok(result)
 }
 
+/// Runs a job that sees one state and changes nothing.
+pub(crate) fn read<T>(
+    connection: &mut Connection,
+    job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreFault>,
+) -> Result<T, StoreFault> {
+    let transaction = connection.transaction().map_err(|error| fault(&error))?;
+    let result = job(&transaction)?;
+    transaction.finish().map_err(|error| fault(&error))?;
+    Ok(result)
+}
+
 impl fmt::Debug for SqliteReadModels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteReadModels").field("path", &self.inner.path).finish_non_exhaustive()
-    }
-}
-
-#[cfg(feature = "planted-faults")]
-mod planted {
-    use super::*;
-
-    /// A commit in which something goes wrong.
-    pub(super) struct Fault {
-        outside: bool,
-        fails: bool,
-    }
-
-    impl SqliteReadModels {
-        pub(super) fn planted(&self) -> Option<Fault> {
-            let planted = &self.inner.settings.planted;
-            let number = self.inner.commits.fetch_add(1, Ordering::Relaxed) + 1;
-            let fails = planted.fails_before_checkpoint == Some(number);
-            let outside = planted.checkpoint_outside_transaction;
-            (fails || outside).then_some(Fault { outside, fails })
-        }
-    }
-
-    impl Fault {
-        pub(super) fn commit(
-            &self,
-            connection: &mut Connection,
-            table: &Table,
-            commit: &Commit,
-        ) -> Result<(), CommitError> {
-            let Commit { read_model, partition, expected, next, upserts, deletes } = commit;
-            let rows = |transaction: &Transaction<'_>| -> Result<(), CommitError> {
-                Ok(rows::write(transaction, table, upserts, deletes)?)
-            };
-            let checkpoint = |transaction: &Transaction<'_>| match self.fails {
-                true => Err(StoreFault::Unavailable("a planted failure".into()).into()),
-                false => checkpoints::advance(transaction, read_model, *partition, expected, next),
-            };
-            if self.outside {
-                transact(connection, rows)?;
-                transact(connection, checkpoint)
-            } else {
-                transact(connection, |transaction| {
-                    rows(transaction)?;
-                    checkpoint(transaction)
-                })
-            }
-        }
     }
 }
