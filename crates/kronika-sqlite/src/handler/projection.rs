@@ -13,7 +13,7 @@ use crate::{
 };
 use kronika_core::{
     Batch, BatchError, BatchProjection, BoxFuture, Decoded, OpenReadModelError, Opened,
-    ParkedChange, ReadModelId, ReadModelSpec, SharedReadModelStore, StoreFault, Takeover,
+    ReadModelId, ReadModelSpec, SharedReadModelStore, StoreFault, Takeover, Written,
 };
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex};
@@ -59,7 +59,7 @@ impl<H: BatchHandler> BatchProjection for SqliteHandler<H> {
         &mut self,
         batch: Batch,
         _: Option<Decoded>,
-    ) -> BoxFuture<'_, Result<Vec<ParkedChange>, BatchError>> {
+    ) -> BoxFuture<'_, Result<Written, BatchError>> {
         Box::pin(self.handle(batch))
     }
 }
@@ -96,7 +96,7 @@ impl<H: BatchHandler> SqliteHandler<H> {
         Ok(opened)
     }
 
-    async fn handle(&mut self, batch: Batch) -> Result<Vec<ParkedChange>, BatchError> {
+    async fn handle(&mut self, batch: Batch) -> Result<Written, BatchError> {
         let not_opened =
             || StoreFault::Refused(format!("the read model of {} was not opened", self.spec.name));
         let id = self.id.clone().ok_or_else(not_opened)?;
@@ -113,7 +113,7 @@ impl<H: BatchHandler> SqliteHandler<H> {
                         unreachable!("a handler opens tables of its own")
                     };
                     if batch.events().is_empty() {
-                        return Ok(Vec::new());
+                        return Ok(Written::default());
                     }
                     let handled = run(&handler, transaction, &deadline, |handler| {
                         handler.handle(batch.events(), tables, transaction)
@@ -122,7 +122,7 @@ impl<H: BatchHandler> SqliteHandler<H> {
                         Failed::Store(fault) => fault.into(),
                         Failed::Handler(cause) => BatchError::Handler(cause),
                     })?;
-                    Ok(Vec::new())
+                    Ok(Written::default())
                 })
             })
         };

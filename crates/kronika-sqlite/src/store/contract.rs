@@ -21,6 +21,10 @@ use rusqlite::{Connection, Transaction};
 use std::sync::Arc;
 
 impl ReadModelStore for SqliteReadModels {
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.inner) as usize
+    }
+
     async fn begin(&self, spec: ReadModelSpec) -> Result<Vec<ReadModel>, OpenReadModelError> {
         spec.check()?;
         let begin = move |connection: &mut Connection| {
