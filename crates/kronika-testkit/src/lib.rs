@@ -9,6 +9,7 @@ mod conformance;
 mod given;
 mod memory;
 mod moment;
+mod read_models;
 mod snapshots;
 
 pub use checking::{
@@ -21,4 +22,5 @@ pub use memory::{
     Fault, MemoryJournal, MemorySettings, Plan, PlantedFault, ReadFault, Recorded, Sent, Writer,
 };
 pub use moment::{Moment, Moments};
+pub use read_models::MemoryReadModels;
 pub use snapshots::{MemorySnapshots, SnapshotFault};

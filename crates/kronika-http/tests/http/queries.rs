@@ -8,13 +8,15 @@ use axum::{
     routing::post,
 };
 use kronika_core::{
-    Batch, BatchError, BatchProjection, BoxFuture, Checkpoint, Decoded, Epoch, EventFailure,
-    Generation, Incarnation, OpenReadModelError, ProjectionName, Takeover, Token,
+    Batch, BatchError, BatchProjection, BoxFuture, Decoded, EventFailure, Generation, Incarnation,
+    OpenReadModelError, Opened, Order, ProjectionName, ReadModelSpec, SharedReadModelStore, Tables,
+    Takeover, Written,
 };
 use kronika_http::{HttpLimits, Problem, ProblemKind, Query};
 use kronika_runtime::RegisteredProjection;
+use kronika_testkit::MemoryReadModels;
 use serde_json::{Value, json};
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// What a projection does with events.
@@ -28,30 +30,37 @@ enum Bent {
 }
 
 struct Balances {
-    name: ProjectionName,
+    spec: ReadModelSpec,
+    store: SharedReadModelStore,
     bent: Bent,
 }
 
 impl BatchProjection for Balances {
-    fn name(&self) -> &ProjectionName {
-        &self.name
+    fn spec(&self) -> &ReadModelSpec {
+        &self.spec
     }
-    fn generation(&self) -> Generation {
-        Generation::new(1)
+    fn store(&self) -> SharedReadModelStore {
+        self.store.clone()
     }
-    fn types(&self) -> Vec<String> {
-        vec!["account".to_owned()]
+    fn another(&self) -> Box<dyn BatchProjection> {
+        let (spec, store) = (self.spec.clone(), self.store.clone());
+        Box::new(Self { spec, store, bent: self.bent })
     }
     fn open(
         &mut self,
+        run: u32,
         takeover: Takeover,
-    ) -> BoxFuture<'_, Result<Checkpoint, OpenReadModelError>> {
+    ) -> BoxFuture<'_, Result<Opened, OpenReadModelError>> {
         let strange = Incarnation::new(1);
         let incarnation = if self.bent == Bent::Strange { strange } else { takeover.incarnation };
-        let (seen, epoch, range) = (Token::new(incarnation), Epoch::new(1), takeover.range);
-        Box::pin(async move { Ok(Checkpoint { seen, epoch, range, events: 0, time: None }) })
+        let takeover = Takeover { incarnation, ..takeover };
+        self.store.open(self.spec.clone(), run, takeover)
     }
-    fn write(&mut self, batch: Batch, _: Option<Decoded>) -> BoxFuture<'_, Result<(), BatchError>> {
+    fn write(
+        &mut self,
+        batch: Batch,
+        _: Option<Decoded>,
+    ) -> BoxFuture<'_, Result<Written, BatchError>> {
         let bent = self.bent;
         Box::pin(async move {
             match (bent, batch.events().first()) {
@@ -60,7 +69,7 @@ impl BatchProjection for Balances {
                     let failure = EventFailure::of(event, "a secret of the read model");
                     Err(BatchError::Event(Box::new(failure)))
                 }
-                _ => Ok(()),
+                _ => Ok(Written::default()),
             }
         })
     }
@@ -83,7 +92,14 @@ async fn panics() {
 }
 
 async fn with(bent: Bent) -> Fixture {
-    let balances = Balances { name: ProjectionName::new("balances").unwrap(), bent };
+    let spec = ReadModelSpec {
+        name: ProjectionName::new("balances").unwrap(),
+        generation: Generation::new(1),
+        types: vec!["account".to_owned()],
+        order: Order::Total,
+        tables: Tables::Own(Vec::new()),
+    };
+    let balances = Balances { spec, store: Arc::new(MemoryReadModels::new()), bent };
     let mut limits = HttpLimits::default();
     limits.body_bytes = 100;
     Fixture::projecting(RegisteredProjection::batches(balances), |service| {
