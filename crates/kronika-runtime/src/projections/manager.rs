@@ -13,7 +13,7 @@ use super::{
 };
 use crate::environment::Environment;
 use kronika_core::{
-    BatchProjection, Generation, OpenReadModelError, ReadModel, Report, SharedJournal,
+    BatchProjection, Generation, OpenReadModelError, ReadModel, ReadModelId, Report, SharedJournal,
     SharedReadModelStore, Stage,
 };
 use std::{
@@ -156,10 +156,23 @@ impl Manager {
             let running = self.running.remove(&key).expect("it was just seen");
             self.named.remove(running.board.id());
         }
-        for read_model in read_models {
+        let heir = self.heir(&read_models);
+        for mut read_model in read_models {
+            read_model.wanted.switch |= heir.as_ref() == Some(&read_model.id);
             self.bring_in_line(read_model, acts);
         }
         Ok(())
+    }
+
+    /// Where this build has no handler for the live one, its own newest takes over as soon as it has seen as much:
+    /// a read model that stands still answers nobody, and this build's queries know its own columns.
+    fn heir(&self, read_models: &[ReadModel]) -> Option<ReadModelId> {
+        let live = read_models.iter().find(|it| it.stage == Stage::Live)?;
+        if self.handlers.contains_key(&live.id.generation) {
+            return None;
+        }
+        let ours = read_models.iter().filter(|it| self.handlers.contains_key(&it.id.generation));
+        ours.map(|it| &it.id).max_by_key(|id| (id.generation, id.run)).cloned()
     }
 
     fn bring_in_line(&mut self, read_model: ReadModel, acts: u64) {

@@ -139,6 +139,9 @@ impl Runner {
             if changes().next().is_some() {
                 status.parked = following.parked.keys().cloned().collect();
             }
+            if let Some(failure) = changes().filter_map(failure_of).last() {
+                status.error = Some(Box::new(failure).into());
+            }
         });
         let parks = changes().any(|change| matches!(change, ParkedChange::Park { .. }));
         let (parked, max) = (following.parked.len(), self.settings.parked_keys_max);
@@ -198,6 +201,20 @@ fn park_stream(batch: Batch, failed: &EventFailure) -> Batch {
         }
     }
     batch
+}
+
+/// What a key was parked for.
+fn failure_of(change: &ParkedChange) -> Option<EventFailure> {
+    let ParkedChange::Park { key, cause, letter, .. } = change else { return None };
+    Some(EventFailure {
+        event: letter.event.clone(),
+        partition: letter.partition,
+        position: letter.position,
+        stream: letter.stream.clone(),
+        version: letter.version,
+        key: Some(key.to_string()),
+        cause: cause.clone(),
+    })
 }
 
 fn failed_time(batch: &Batch, failed: &EventFailure) -> Option<Timestamp> {

@@ -7,44 +7,53 @@ use kronika_runtime::{ProjectionError, ProjectionState, RegisteredProjection, Wa
 use kronika_testkit::MemoryJournal;
 use std::time::Duration;
 
-/// Stops before the event, with everything before it in the read model.
-async fn check_failing(event: PurseEvent, cause: &str) {
+/// The key waits from the event on, the others go on, and a restart changes nothing of it.
+async fn check_parked(event: PurseEvent, cause: &str) {
     let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
     let read_models = open(&directory.path().join("rm"));
     record_by_chance(&journal, 1, 24);
-    let before = expected(&journal);
+    let mut before = expected(&journal);
     // In one batch with events before and behind it, and of two keys in the order of which it is not first.
     record(&journal, "z", &[added(1)]);
     record(&journal, "p9", &[event]);
     record(&journal, "a", &[added(1)]);
+    record(&journal, "p9", &[added(7)]);
     let projections = start(&journal, &read_models, purses());
-    let status = until_failed(&projections, "purses").await;
+    caught_up(&journal, &projections).await;
+    let status = until(&projections, "purses", |status| !status.parked.is_empty()).await;
     let Some(ProjectionError::Event(failure)) = &status.error else { panic!("{status:?}") };
     assert_eq!((failure.position, failure.key.as_deref()), (Position::new(26), Some("p9")));
     assert_eq!(failure.stream, stream("p9"));
     let line = status.error.unwrap().to_string();
     assert!(line.contains("at position 26 (version ") && line.contains(cause), "{line}");
-    assert_eq!(status.events, 25);
-    let mut found = found(&read_models).await;
-    assert_eq!(found.remove("z").unwrap().cents, 1);
-    assert_eq!(found, before);
+    assert_eq!(status.events, 28);
+    before.insert("z".to_owned(), found(&read_models).await.remove("z").unwrap());
+    before.insert("a".to_owned(), found(&read_models).await.remove("a").unwrap());
+    assert_eq!((before["z"].cents, before["a"].cents), (1, 1));
+    assert_eq!(found(&read_models).await, before, "of the key what came before stays");
     let waited = projections.wait_for(&["purses"], &head(&journal).await, SOON).await;
-    assert!(matches!(waited, Waited::Failed { projection, .. } if projection == "purses"));
-    let measured = &projections.status()[0];
-    assert!(measured.lag > Duration::ZERO, "the failing event waits");
-    // Started again it fails at once, in the same place.
+    assert_eq!(waited, Waited::There);
+    projections.stop().await;
     let again = start(&journal, &read_models, purses());
-    assert_eq!(until_failed(&again, "purses").await.events, 25);
+    record(&journal, "p9", &[added(1)]);
+    caught_up(&journal, &again).await;
+    assert_eq!(found(&read_models).await, before);
+    let id = again.status()[0].id();
+    let parked = again.parked(&id, None, 10).await.unwrap();
+    assert_eq!((parked.len(), parked[0].key.as_str(), parked[0].letters), (1, "p9", 3));
+    let letters = again.letters(&id, parked[0].key.clone(), 0, 10).await.unwrap();
+    let positions: Vec<_> = letters.iter().map(|letter| letter.position.get()).collect();
+    assert_eq!(positions, [26, 28, 29]);
 }
 
 #[tokio::test]
-async fn an_error_of_a_fold_stops_before_its_event_and_names_it() {
-    check_failing(PurseEvent::Refused {}, "for key p9 cannot be handled: it cannot be").await;
+async fn an_error_of_a_fold_parks_its_key_and_names_the_event() {
+    check_parked(PurseEvent::Refused {}, "for key p9 cannot be handled: it cannot be").await;
 }
 
 #[tokio::test]
-async fn a_panic_of_a_fold_stops_before_its_event_and_names_it() {
-    check_failing(PurseEvent::Panicked {}, "it panicked: it must not be").await;
+async fn a_panic_of_a_fold_parks_its_key_and_names_the_event() {
+    check_parked(PurseEvent::Panicked {}, "it panicked: it must not be").await;
 }
 
 #[tokio::test]
@@ -90,17 +99,22 @@ async fn older_events_are_lifted_for_projections_too() {
 async fn the_other_projections_go_on() {
     let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
     let read_models = open(&directory.path().join("rm"));
-    record(&journal, "a", &[added(5), PurseEvent::Refused {}]);
-    let handler = read_models.handler(crate::handlers::Lines::default()).unwrap();
+    record(&journal, "a", &[added(5), PurseEvent::Closed {}]);
+    let handler = crate::handlers::Lines { fails_on: Some("closed") };
+    let handler = read_models.handler(handler).unwrap();
     let registered =
         vec![RegisteredProjection::keyed(Purses), RegisteredProjection::batches(handler)];
     let projections = start(&journal, &read_models, registered);
-    until_failed(&projections, "purses").await;
+    until_failed(&projections, "lines").await;
     record(&journal, "b", &[added(6)]);
     let token = head(&journal).await;
-    assert_eq!(projections.wait_for(&["lines"], &token, SOON).await, Waited::There);
-    let states: Vec<_> = projections.status().iter().map(|status| status.state).collect();
-    assert_eq!(states, [ProjectionState::Running, ProjectionState::Failed]);
+    assert_eq!(projections.wait_for(&["purses"], &token, SOON).await, Waited::There);
+    let waited = projections.wait_for(&["lines"], &token, SOON).await;
+    assert!(matches!(waited, Waited::Failed { projection, .. } if projection == "lines"));
+    let statuses = projections.status();
+    let states: Vec<_> = statuses.iter().map(|status| status.state).collect();
+    assert_eq!(states, [ProjectionState::Failed, ProjectionState::Running]);
+    assert!(statuses[0].lag > Duration::ZERO, "the failing event waits");
 }
 
 struct Ratios;
@@ -142,10 +156,12 @@ impl kronika_core::On<Purse> for Ratios {
 async fn what_is_not_a_number_is_told_as_the_events_fault() {
     let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
     let read_models = open(&directory.path().join("rm"));
-    record(&journal, "a", &[added(1), added(0)]);
+    record(&journal, "a", &[added(1), added(0), added(0), added(1)]);
     let registered = vec![RegisteredProjection::keyed(Ratios)];
     let projections = start(&journal, &read_models, registered);
-    let error = until_failed(&projections, "ratios").await.error.unwrap().to_string();
+    let parked = until(&projections, "ratios", |status| !status.parked.is_empty()).await;
+    let error = parked.error.unwrap().to_string();
+    assert!(error.starts_with("event added at position 2 "), "{error}");
     assert!(error.ends_with("for key a cannot be handled: column ratio cannot hold Real(NaN)"));
     let ratio = read_models.row::<Ratios>(&"a".to_owned()).await.unwrap().unwrap().ratio;
     assert_eq!(ratio, f64::INFINITY);

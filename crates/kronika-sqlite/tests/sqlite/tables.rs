@@ -3,7 +3,7 @@
 use crate::common::*;
 use kronika_core::{About, Folded, Key, Kind, On, Projection, Row, Timestamp};
 use kronika_macros::{Key, Row};
-use kronika_runtime::RegisteredProjection;
+use kronika_runtime::{ProjectionState, ProjectionStatus, Projections, RegisteredProjection};
 use kronika_sqlite::rusqlite::Connection;
 use kronika_testkit::MemoryJournal;
 
@@ -179,6 +179,13 @@ impl On<Purse> for PursesWrong {
     }
 }
 
+async fn until_live(projections: &Projections, generation: u32) {
+    let live = |status: &ProjectionStatus| {
+        status.state == ProjectionState::Running && status.generation.get() == generation
+    };
+    until(projections, "purses", live).await;
+}
+
 #[tokio::test]
 async fn a_generation_has_a_table_of_its_own_and_other_columns_need_one() {
     let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
@@ -195,12 +202,14 @@ async fn a_generation_has_a_table_of_its_own_and_other_columns_need_one() {
     let again = vec![RegisteredProjection::keyed(PursesAgain)];
     let projections = start(&journal, &read_models, again);
     record(&journal, "a", &[added(4)]);
+    until_live(&projections, 2).await;
     caught_up(&journal, &projections).await;
     let row = read_models.row::<PursesAgain>(&"a".to_owned()).await.unwrap().unwrap();
     assert_eq!(row.total, 7, "built from the journal's beginning");
     drop(projections);
-    // Back to the older build: its own rows go on from its own checkpoint.
+    // Back to the older build: its own rows go on from its own checkpoint, and are shown once they have caught up.
     let projections = start(&journal, &read_models, purses());
+    until_live(&projections, 1).await;
     caught_up(&journal, &projections).await;
     assert_eq!(found(&read_models).await, expected(&journal));
 }

@@ -216,11 +216,17 @@ impl<P: Projection> Folding<P> {
     ) -> Outcome<P::Row> {
         let key = &touches[0].0;
         let (was_stored, mut at) = (row.is_some(), 0);
+        // Of all that a derived row may hold, only what is not a number fits no column.
+        let has_real = P::Row::COLUMNS.iter().any(|column| column.kind == Kind::Real);
         let folded = caught(|| {
             for &(_, place) in touches {
                 at = place;
                 progress.at(place);
                 self.on(&events[place], touched, place, key, &mut row)?;
+                // Else it would depend on where a batch ends whether it is found out.
+                if let Some(row) = row.as_ref().filter(|_| has_real) {
+                    self.values(key, row)?;
+                }
             }
             row.as_ref().map(|row| self.values(key, row)).transpose()
         });
