@@ -10,5 +10,4 @@ mod opening;
 #[cfg(feature = "planted-faults")]
 mod planted;
 mod queries;
-mod store;
 mod tables;
