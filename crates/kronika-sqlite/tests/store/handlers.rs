@@ -327,8 +327,11 @@ async fn tables_checkpoint_and_what_is_parked_change_together() {
 }
 
 async fn refused_batch(handle: Handle) -> BatchError {
+    refused_batch_within(SqliteSettings::default().handler_time_max, handle).await
+}
+
+async fn refused_batch_within(handler_time_max: Duration, handle: Handle) -> BatchError {
     let directory = tempfile::tempdir().unwrap();
-    let handler_time_max = Duration::from_millis(50);
     let settings = SqliteSettings { handler_time_max, ..settings() };
     let read_models = SqliteReadModels::open(directory.path().join("rm"), settings).unwrap();
     let mut broken = read_models.handler(Lines::<1> { create, handle }).unwrap();
@@ -361,20 +364,26 @@ const ENDLESS: &str =
 
 #[tokio::test]
 async fn a_handler_that_takes_too_long_is_interrupted() {
-    let late = BatchError::Handler("it took longer than handler_time_max, 50ms".to_owned());
-    let error = refused_batch(|events, tables, transaction| {
+    let within = |handle| refused_batch_within(Duration::from_millis(50), handle);
+    let late = "it took longer than handler_time_max, 50ms";
+    let error = within(|events, tables, transaction| {
         insert(events, tables, transaction)?;
         transaction.query_row(ENDLESS, [], |_| Ok(()))?;
         Ok(())
     });
-    assert_eq!(error.await, late);
-    // One that hides the interruption, or waits elsewhere, has not succeeded either.
-    let error = refused_batch(|events, tables, transaction| {
+    assert_eq!(error.await, BatchError::Handler(late.to_owned()));
+    // One that hides the interruption has not succeeded either.
+    let error = within(|events, tables, transaction| {
         insert(events, tables, transaction)?;
         let _ = transaction.query_row(ENDLESS, [], |_| Ok(()));
         Ok(())
     });
-    assert_eq!(error.await, late);
+    assert_eq!(error.await, BatchError::Handler(late.to_owned()));
+    let error = within(|_, _, transaction| {
+        let _ = transaction.query_row(ENDLESS, [], |_| Ok(()));
+        Err("I gave up".into())
+    });
+    assert_eq!(error.await, BatchError::Handler(format!("{late}: I gave up")));
 }
 
 #[tokio::test]

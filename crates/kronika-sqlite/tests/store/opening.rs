@@ -81,7 +81,7 @@ async fn what_was_changed_by_hand_is_refused_and_left_alone() {
     };
     let table = "counts__g1_r1";
     check("DROP VIEW counts; DROP TABLE counts__g1_r1", table, "it is missing").await;
-    check("ALTER TABLE counts__g1_r1 ADD COLUMN more", table, "it is now").await;
+    check("ALTER TABLE counts__g1_r1 ADD COLUMN more TEXT", table, "it is now").await;
     check("CREATE UNIQUE INDEX mine ON counts__g1_r1 (count)", table, "mine was added to it").await;
     let trigger = "CREATE TRIGGER mine AFTER INSERT ON counts__g1_r1 BEGIN SELECT 1; END";
     check(trigger, table, "mine was added to it").await;
