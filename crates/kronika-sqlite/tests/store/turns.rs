@@ -7,8 +7,10 @@ use kronika_sqlite::{
 };
 use std::{
     future::Future,
-    pin::pin,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     task::{Context, Waker},
 };
 
@@ -44,30 +46,73 @@ async fn while_busy(read_models: &SqliteReadModels, queue_up: impl FnOnce()) {
     opening.await.unwrap().unwrap();
 }
 
+/// Notes whose batches it handles, on the writing thread.
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl BatchHandler for Notes {
+    const NAME: &'static str = "notes";
+    const FOLLOWS: &'static [&'static str] = &[];
+    const TABLES: &'static [&'static str] = &["note"];
+    fn create(&mut self, tables: &HandlerTables, transaction: &Transaction<'_>) -> Handled {
+        let create = format!("CREATE TABLE {} (note INTEGER)", tables.name("note"));
+        Ok(transaction.execute_batch(&create)?)
+    }
+    fn handle(
+        &mut self,
+        _: &[RecordedEvent],
+        tables: &HandlerTables,
+        _: &Transaction<'_>,
+    ) -> Handled {
+        self.0.lock().unwrap().push(tables.name("note").to_owned());
+        Ok(())
+    }
+}
+
+/// The live one's batches come first, though they are asked for last; then those of another that became live.
 #[tokio::test]
-async fn the_live_ones_jobs_come_before_those_of_what_is_built() {
+async fn the_live_ones_batches_come_before_those_of_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let read_models = open(&directory.path().join("rm"));
-    let (live, building) = (id(1, 1), id(2, 1));
-    take_over(&read_models, 1, 1).await;
-    take_over(&read_models, 2, 1).await;
-    let key = || vec![vec![Value::Integer(1)]];
-    let order = std::sync::Mutex::new(Vec::new());
-    let job = async |id, name| {
-        read_models.load(id, key()).await.unwrap();
-        order.lock().unwrap().push(name);
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    let mut first = read_models.handler(Notes(noted.clone())).unwrap();
+    let mut second = first.another();
+    let (name, takeover) = (first.spec().name.clone(), Takeover::whole(HERE, 1));
+    let generation = first.spec().generation;
+    read_models.begin(first.spec().clone()).await.unwrap();
+    let of_first = first.open(1, takeover).await.unwrap().checkpoint;
+    let rebuild =
+        Act::Rebuild { name: name.clone(), generation: None, hold: true, events_per_second: None };
+    act(&read_models, rebuild).await.unwrap();
+    let of_second = second.open(2, takeover).await.unwrap().checkpoint;
+    let batch = |stands: &Checkpoint, position| {
+        Batch::new(vec![event(position)], stands.clone(), event(position).mark())
     };
-    // In this order they are asked for.
-    let (mut behind, mut next) = (pin!(job(&building, "building")), pin!(job(&live, "live")));
+    let (of_first, of_second) = (batch(&of_first, 1), batch(&of_second, 1));
+    let (next_of_first, next_of_second) = (of_first.next.clone(), of_second.next.clone());
+    {
+        let (mut behind, mut next) = (second.write(of_second, None), first.write(of_first, None));
+        while_busy(&read_models, || ask_for([&mut behind, &mut next])).await;
+        (behind.await.unwrap(), next.await.unwrap());
+    }
+    let (table_of_first, table_of_second) = ("notes__g1_r1__note", "notes__g1_r2__note");
+    assert_eq!(*noted.lock().unwrap(), [table_of_first, table_of_second]);
+    read_models.switch(&ReadModelId { name, generation, run: 2 }).await.unwrap();
+    noted.lock().unwrap().clear();
+    let (mut behind, mut next) = (
+        first.write(batch(&next_of_first, 2), None),
+        second.write(batch(&next_of_second, 2), None),
+    );
+    while_busy(&read_models, || ask_for([&mut behind, &mut next])).await;
+    (behind.await.unwrap(), next.await.unwrap());
+    assert_eq!(*noted.lock().unwrap(), [table_of_second, table_of_first]);
+}
+
+/// Lets them queue up in this order.
+fn ask_for<T>(batches: [&mut BoxFuture<'_, T>; 2]) {
     let mut context = Context::from_waker(Waker::noop());
-    while_busy(&read_models, || {
-        assert!(behind.as_mut().poll(&mut context).is_pending());
-        assert!(next.as_mut().poll(&mut context).is_pending());
-    })
-    .await;
-    // Done is only what was taken first, when its answer is there.
-    behind.await;
-    assert!(next.as_mut().poll(&mut context).is_ready(), "it was done before");
+    for batch in batches {
+        assert!(batch.as_mut().poll(&mut context).is_pending());
+    }
 }
 
 #[tokio::test]
@@ -102,26 +147,4 @@ async fn what_is_built_never_fills_the_live_ones_queue() {
     for load in waiting {
         load.await.unwrap();
     }
-}
-
-/// What is switched to has its turn with the live ones, what was live waits.
-#[tokio::test]
-async fn a_switch_changes_whose_turn_it_is() {
-    let directory = tempfile::tempdir().unwrap();
-    let read_models = open(&directory.path().join("rm"));
-    let (old, new) = (id(1, 1), id(2, 1));
-    at(&read_models, &old, 5).await;
-    at(&read_models, &new, 5).await;
-    read_models.switch(&new).await.unwrap();
-    let key = || vec![vec![Value::Integer(1)]];
-    let (mut behind, mut next) =
-        (Box::pin(read_models.load(&old, key())), Box::pin(read_models.load(&new, key())));
-    let mut context = Context::from_waker(Waker::noop());
-    while_busy(&read_models, || {
-        assert!(behind.as_mut().poll(&mut context).is_pending());
-        assert!(next.as_mut().poll(&mut context).is_pending());
-    })
-    .await;
-    behind.await.unwrap();
-    assert!(next.as_mut().poll(&mut context).is_ready(), "it was done before");
 }
