@@ -3,12 +3,16 @@
 use crate::{
     acts,
     error::{SqliteOpenError, fault},
-    open, parked, stages,
+    open::{self, Access},
+    parked, stages,
     store::SqliteReadModels,
 };
 use kronika_core::{ActRecord, KeyText, Letter, ParkedKey, ReadModel, ReadModelId, StoreFault};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+
+/// How often a file is read again that a service began to write meanwhile.
+const LOOKS_MAX: usize = 10;
 
 /// Sees the read models of a file, and changes nothing: no file is made beside it, no lock keeps its service
 /// from writing. Each call sees what stands then, and blocks for as long as that takes: a few milliseconds.
@@ -67,17 +71,19 @@ impl SqliteLook {
         &self,
         read: impl Fn(&Connection) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        loop {
+        for _ in 0..LOOKS_MAX {
             let unavailable = |error: SqliteOpenError| StoreFault::Unavailable(error.to_string());
-            let (connection, log) = open::look(&self.path).map_err(unavailable)?;
+            let (connection, access) = open::look(&self.path).map_err(unavailable)?;
             let sql = |error| fault(&error);
             let transaction = connection.unchecked_transaction().map_err(sql)?;
             let found = read(&transaction);
-            // Who found no log took no lock: what a service has moved into the file since may be half of it.
-            if log == open::Log::Absent && open::has_log(&self.path) {
+            // Without a lock, what a service has moved into the file since may have been read by half.
+            if access != Access::Read && access != open::access_beside(&self.path) {
                 continue;
             }
             return found;
         }
+        let what = "a service opens and closes them all the time".to_owned();
+        Err(StoreFault::Unavailable(what))
     }
 }

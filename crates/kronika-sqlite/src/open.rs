@@ -52,39 +52,30 @@ pub(crate) fn reader(
         .map_err(|error| SqliteOpenError::of(path, error))
 }
 
-/// Whether there is a write-ahead log beside a file: while a service has it open, and after it was killed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Log {
-    Present,
-    Absent,
-}
-
-/// A connection that can only read and makes no file, also where no service has the file open.
-pub(crate) fn look(path: &Path) -> Result<(Connection, Log), SqliteOpenError> {
+/// A connection that can only read and makes no file, also where no service has the file open; with how it
+/// reads.
+pub(crate) fn look(path: &Path) -> Result<(Connection, Access), SqliteOpenError> {
     let failed = |error| SqliteOpenError::of(path, error);
-    let log = if has_log(path) { Log::Present } else { Log::Absent };
-    let access = match log {
-        Log::Present => Access::Read,
-        Log::Absent => Access::ReadUnchanging,
-    };
+    let access = access_beside(path);
     let connection = connect(path, access, LOOK_PATIENCE, LOOK_CACHE_BYTES).map_err(failed)?;
     // A service that comes back moves the log itself.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-    if log == Log::Present && !beside(path, "-shm").exists() {
-        // Nobody has the file open, and the index of the log is kept in memory, not in a file.
-        connection.pragma_update(None, "locking_mode", "exclusive").map_err(failed)?;
-    }
     let found = check_owner(&connection, path)?;
     if found < schema::SCHEMA {
         let (path, known) = (path.to_owned(), schema::SCHEMA);
         return Err(SqliteOpenError::OlderSchema { path, found, known });
     }
-    Ok((connection, log))
+    Ok((connection, access))
 }
 
-/// Whether there is a write-ahead log beside a file.
-pub(crate) fn has_log(path: &Path) -> bool {
-    beside(path, "-wal").exists()
+/// How a file can be looked at as things stand beside it: a service that has it open keeps a log and an index
+/// of it there, one that was killed leaves them.
+pub(crate) fn access_beside(path: &Path) -> Access {
+    match (beside(path, "-wal").exists(), beside(path, "-shm").exists()) {
+        (false, _) => Access::ReadUnchanging,
+        (true, false) => Access::ReadAlone,
+        (true, true) => Access::Read,
+    }
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -117,11 +108,13 @@ fn settle(connection: &mut Connection, settings: &SqliteSettings) -> rusqlite::R
 }
 
 /// What a connection is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Access {
     Read,
-    /// Without locks, of a file that nobody writes.
+    /// Without locks and without a log, of a file that nobody writes.
     ReadUnchanging,
+    /// Without locks, of a file that nobody writes, and its log, whose index is kept in memory.
+    ReadAlone,
     Write,
 }
 
@@ -132,16 +125,23 @@ pub(crate) fn connect(
     busy_timeout: Duration,
     cache_bytes: u64,
 ) -> rusqlite::Result<Connection> {
-    let flags = match access {
-        Access::Read | Access::ReadUnchanging => OpenFlags::SQLITE_OPEN_READ_ONLY,
-        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | match access {
+            Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+            _ => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        };
+    let by_uri = |options| {
+        Connection::open_with_flags(uri(path, options), flags | OpenFlags::SQLITE_OPEN_URI)
     };
-    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = match access {
-        Access::ReadUnchanging => {
-            Connection::open_with_flags(unchanging(path), flags | OpenFlags::SQLITE_OPEN_URI)?
-        }
         Access::Read | Access::Write => Connection::open_with_flags(path, flags)?,
+        Access::ReadUnchanging => by_uri("immutable=1")?,
+        Access::ReadAlone => {
+            let connection = by_uri("vfs=unix-none")?;
+            // Before anything is read: then the index of the log is not looked for in a file.
+            connection.pragma_update(None, "locking_mode", "exclusive")?;
+            connection
+        }
     };
     connection.busy_timeout(busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -153,19 +153,15 @@ pub(crate) fn connect(
     Ok(connection)
 }
 
-/// The file as a URI by which SQLite neither locks it nor looks for a log of it.
-fn unchanging(path: &Path) -> String {
-    use std::fmt::Write;
-    let mut uri = "file:".to_owned();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                uri.push(char::from(*byte));
-            }
-            _ => write!(uri, "%{byte:02X}").expect("a string takes everything"),
-        }
-    }
-    uri + "?immutable=1"
+/// A file with options that only a URI has.
+fn uri(path: &Path, options: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.-_".contains(&byte);
+    let letter = |&byte: &u8| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    let path: String = path.as_os_str().as_encoded_bytes().iter().map(letter).collect();
+    format!("file:{path}?{options}")
 }
 
 /// Whose a file is.

@@ -100,7 +100,8 @@ fn sorted(error: &(dyn Error + Send + Sync + 'static), late: Option<String>) -> 
         {
             Failed::Store(fault)
         }
-        (_, Some(late)) => Failed::Handler(late),
+        (_, Some(late)) if was_interrupted => Failed::Handler(late),
+        (_, Some(late)) => Failed::Handler(format!("{late}: {}", causes(error))),
         (_, None) => Failed::Handler(causes(error)),
     }
 }
