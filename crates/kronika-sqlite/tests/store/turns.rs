@@ -1,7 +1,10 @@
 //! Turns: what is not live waits behind what is, each in a queue of its own bound.
 
 use crate::common::*;
-use kronika_core::{BatchProjection, ReadModelStore, RecordedEvent, StoreFault, Takeover, Value};
+use kronika_core::{
+    Act, Batch, BatchProjection, BoxFuture, Checkpoint, ReadModelId, ReadModelStore, RecordedEvent,
+    StoreFault, Takeover, Value,
+};
 use kronika_sqlite::{
     BatchHandler, Handled, HandlerTables, SqliteReadModels, rusqlite::Transaction,
 };
