@@ -1,7 +1,10 @@
 //! Turns: what is not live waits behind what is, each in a queue of its own bound.
 
 use crate::common::*;
-use kronika_core::{BatchProjection, ReadModelStore, RecordedEvent, StoreFault, Takeover, Value};
+use kronika_core::{
+    Act, Batch, BatchProjection, BoxFuture, Checkpoint, ReadModelId, ReadModelStore, RecordedEvent,
+    StoreFault, Takeover, Value,
+};
 use kronika_sqlite::{
     BatchHandler, Handled, HandlerTables, SqliteReadModels, rusqlite::Transaction,
 };
@@ -25,11 +28,11 @@ impl BatchHandler for Busy {
     const FOLLOWS: &'static [&'static str] = &[];
     const TABLES: &'static [&'static str] = &[];
     fn create(&mut self, _: &HandlerTables, _: &Transaction<'_>) -> Handled {
-        self.running.send(())?;
-        Ok(self.go_on.recv()?)
+        Ok(())
     }
     fn handle(&mut self, _: &[RecordedEvent], _: &HandlerTables, _: &Transaction<'_>) -> Handled {
-        Ok(())
+        self.running.send(())?;
+        Ok(self.go_on.recv()?)
     }
 }
 
@@ -38,12 +41,18 @@ async fn while_busy(read_models: &SqliteReadModels, queue_up: impl FnOnce()) {
     let ((running, runs), (go, go_on)) = (sync_channel(1), sync_channel(1));
     let mut busy = read_models.handler(Busy { running, go_on }).unwrap();
     read_models.begin(busy.spec().clone()).await.unwrap();
-    let opening = tokio::spawn(async move { busy.open(1, Takeover::whole(HERE, 1)).await });
+    let stands = busy.open(1, Takeover::whole(HERE, 1)).await.unwrap().checkpoint;
+    let batch = batch(&stands, stands.events + 1);
+    let writing = tokio::spawn(async move { busy.write(batch, None).await });
     let runs = tokio::task::spawn_blocking(move || runs.recv().unwrap());
     runs.await.unwrap();
     queue_up();
     go.send(()).unwrap();
-    opening.await.unwrap().unwrap();
+    writing.await.unwrap().unwrap();
+}
+
+fn batch(stands: &Checkpoint, position: u64) -> Batch {
+    Batch::new(vec![event(position)], stands.clone(), event(position).mark())
 }
 
 /// Notes whose batches it handles, on the writing thread.
@@ -84,9 +93,6 @@ async fn the_live_ones_batches_come_before_those_of_the_others() {
         Act::Rebuild { name: name.clone(), generation: None, hold: true, events_per_second: None };
     act(&read_models, rebuild).await.unwrap();
     let of_second = second.open(2, takeover).await.unwrap().checkpoint;
-    let batch = |stands: &Checkpoint, position| {
-        Batch::new(vec![event(position)], stands.clone(), event(position).mark())
-    };
     let (of_first, of_second) = (batch(&of_first, 1), batch(&of_second, 1));
     let (next_of_first, next_of_second) = (of_first.next.clone(), of_second.next.clone());
     {
