@@ -49,8 +49,8 @@ pub use journal::{
     PartitionPage, ReadError, ReadPartition, ReadStream, StreamCursor, StreamPage,
 };
 pub use operating::{
-    Act, ActError, ActRecord, BY_BYTES_MAX, By, ReadModel, Report, Stage, SwitchError, WORKERS_MAX,
-    Wanted,
+    Act, ActError, ActRecord, BY_BYTES_MAX, By, LiveHistory, ReadModel, Report, Stage, SwitchError,
+    WORKERS_MAX, Wanted,
 };
 pub use parking::{
     KEY_TEXT_BYTES_MAX, KeyText, KeyTextError, Letter, Order, ParkedChange, ParkedKey,

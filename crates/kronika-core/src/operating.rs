@@ -229,6 +229,16 @@ pub enum ActError {
     Store(#[from] StoreFault),
 }
 
+/// What is known of the history that the live read model is of.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum LiveHistory {
+    /// Nothing else than what its checkpoint says.
+    #[default]
+    Unquestioned,
+    /// It has seen events that the journal does not have: what it has seen is not worth waiting for.
+    Diverged,
+}
+
 /// Why one read model did not become the live one. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -5,7 +5,7 @@
 
 use crate::{
     dyn_journal::BoxFuture,
-    operating::{Act, ActError, ActRecord, By, ReadModel, Report, SwitchError},
+    operating::{Act, ActError, ActRecord, By, LiveHistory, ReadModel, Report, SwitchError},
     parking::{KeyText, Letter, ParkedKey},
     projection::Value,
     read_model::{
@@ -72,8 +72,12 @@ pub trait ReadModelStore: Send + Sync + 'static {
 
     /// Makes a read model the live one, and the live one old, in one transaction: if it has seen all that the
     /// live one has, and each key that is parked in it is parked in the live one at the same place or earlier.
-    /// Nothing is done where it is live.
-    fn switch(&self, to: &ReadModelId) -> impl Future<Output = Result<(), SwitchError>> + Send;
+    /// One whose history diverged stands in nobody's way. Nothing is done where it is live.
+    fn switch(
+        &self,
+        to: &ReadModelId,
+        live: LiveHistory,
+    ) -> impl Future<Output = Result<(), SwitchError>> + Send;
 
     /// All read models, in order of name, generation and run.
     fn read_models(&self) -> impl Future<Output = Result<Vec<ReadModel>, StoreFault>> + Send;
@@ -141,7 +145,7 @@ dyn_store! {
     open(spec: ReadModelSpec, run: u32, takeover: Takeover) -> Result<Opened, OpenReadModelError>;
     load(read_model: &'a ReadModelId, keys: Vec<Vec<Value>>) -> Result<Vec<Option<Vec<Value>>>, StoreFault>;
     commit(commit: Arc<Commit>) -> Result<(), CommitError>;
-    switch(to: &'a ReadModelId) -> Result<(), SwitchError>;
+    switch(to: &'a ReadModelId, live: LiveHistory) -> Result<(), SwitchError>;
     read_models() -> Result<Vec<ReadModel>, StoreFault>;
     parked(read_model: &'a ReadModelId, after: Option<KeyText>, limit: usize) -> Result<Vec<ParkedKey>, StoreFault>;
     letters(read_model: &'a ReadModelId, key: KeyText, skip: u64, limit: usize) -> Result<Vec<Letter>, StoreFault>;

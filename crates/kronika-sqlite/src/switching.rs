@@ -5,11 +5,15 @@ use crate::{
     stages::{gone, in_stage, of, set_stage, stage},
     views,
 };
-use kronika_core::{KeyText, ReadModelId, Stage, StoreFault, SwitchError};
+use kronika_core::{KeyText, LiveHistory, ReadModelId, Stage, StoreFault, SwitchError};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 /// See [`kronika_core::ReadModelStore::switch`].
-pub(crate) fn switch(transaction: &Transaction<'_>, to: &ReadModelId) -> Result<(), SwitchError> {
+pub(crate) fn switch(
+    transaction: &Transaction<'_>,
+    to: &ReadModelId,
+    history: LiveHistory,
+) -> Result<(), SwitchError> {
     match stage(transaction, to)? {
         None => return Err(gone(to).into()),
         Some(Stage::Live) => return Ok(()),
@@ -18,6 +22,7 @@ pub(crate) fn switch(transaction: &Transaction<'_>, to: &ReadModelId) -> Result<
     let sql = |error| SwitchError::from(fault(&error));
     if let Some(live) = in_stage(transaction, &to.name, Stage::Live).map_err(sql)? {
         match standing(transaction, to, &live).map_err(sql)? {
+            _ if history == LiveHistory::Diverged => {}
             Standing::Behind => return Err(SwitchError::Behind { id: to.clone() }),
             Standing::OtherHistory => {}
             Standing::There => check_parked(transaction, to, &live)?,

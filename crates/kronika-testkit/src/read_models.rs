@@ -4,9 +4,9 @@
 
 use kronika_core::{
     Act, ActError, ActRecord, By, Checkpoint, Commit, CommitError, Epoch, Generation, KeyText,
-    Letter, OpenReadModelError, Opened, ParkedChange, ParkedKey, ProjectionName, ReadModel,
-    ReadModelId, ReadModelSpec, ReadModelStore, Report, Stage, StoreFault, SwitchError, Tables,
-    Takeover, Timestamp, Token, Value, Wanted,
+    Letter, LiveHistory, OpenReadModelError, Opened, ParkedChange, ParkedKey, ProjectionName,
+    ReadModel, ReadModelId, ReadModelSpec, ReadModelStore, Report, Stage, StoreFault, SwitchError,
+    Tables, Takeover, Timestamp, Token, Value, Wanted,
 };
 use std::{
     collections::BTreeMap,
@@ -288,7 +288,7 @@ impl ReadModelStore for MemoryReadModels {
         Ok(())
     }
 
-    async fn switch(&self, to: &ReadModelId) -> Result<(), SwitchError> {
+    async fn switch(&self, to: &ReadModelId, history: LiveHistory) -> Result<(), SwitchError> {
         let mut stored = self.stored();
         let live = stored.in_stage(&to.name, Stage::Live);
         let Some(live) = live.filter(|live| live != to) else { return Ok(()) };
@@ -298,7 +298,8 @@ impl ReadModelStore for MemoryReadModels {
         let before = stored.get(&live)?;
         let behind = || SwitchError::Behind { id: to.clone() };
         let seen = seen.ok_or_else(behind)?;
-        if let Some(checkpoint) = &before.checkpoint
+        let sound = history != LiveHistory::Diverged;
+        if let Some(checkpoint) = before.checkpoint.as_ref().filter(|_| sound)
             && checkpoint.seen.incarnation() == seen.incarnation()
             && checkpoint
                 .seen
@@ -312,7 +313,7 @@ impl ReadModelStore for MemoryReadModels {
                 letters.first().is_none_or(|first| first.position <= parked.first.position)
             })
         };
-        if let Some(parked) = parked.iter().find(|parked| !earlier(parked)) {
+        if let Some(parked) = parked.iter().find(|parked| sound && !earlier(parked)) {
             return Err(SwitchError::Parked { id: to.clone(), key: parked.key.clone() });
         }
         before.stage = Stage::Old;

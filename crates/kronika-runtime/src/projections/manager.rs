@@ -187,8 +187,10 @@ impl Manager {
         if let Some(running) = self.running.get(&key) {
             let is_acted = running.orders.borrow().acts != acts;
             running.orders.send_if_modified(|before| {
+                // One that was told to end is not told otherwise: it begins anew once it has.
+                let orders = Orders { stop: before.stop, ..orders.clone() };
                 let changed = *before != orders;
-                *before = orders.clone();
+                *before = orders;
                 changed
             });
             let again = running.task.as_ref().is_some_and(ended) && is_acted;

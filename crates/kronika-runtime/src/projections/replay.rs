@@ -6,10 +6,10 @@
 use super::{Projections, reading::check_page, runner::End, status::ProjectionError};
 use kronika_core::{
     Act, ActError, ActRecord, Batch, BatchError, BatchProjection, By, Checkpoint, Column, Commit,
-    CommitError, Effort, EventFilter, KeyText, Letter, OpenReadModelError, Opened, ParkedChange,
-    ParkedKey, PartitionId, Position, ReadModel, ReadModelId, ReadModelSpec, ReadModelStore,
-    ReadPartition, RecordedEvent, Report, SharedJournal, SharedReadModelStore, StoreFault,
-    SwitchError, Tables, Takeover, Timestamp, Value,
+    CommitError, Effort, EventFilter, KeyText, Letter, LiveHistory, OpenReadModelError, Opened,
+    ParkedChange, ParkedKey, PartitionId, Position, ReadModel, ReadModelId, ReadModelSpec,
+    ReadModelStore, ReadPartition, RecordedEvent, Report, SharedJournal, SharedReadModelStore,
+    StoreFault, SwitchError, Tables, Takeover, Timestamp, Value,
 };
 use std::{
     mem,
@@ -320,8 +320,8 @@ impl ReadModelStore for Watching {
         Ok(())
     }
 
-    async fn switch(&self, to: &ReadModelId) -> Result<(), SwitchError> {
-        self.scratch.switch(to).await
+    async fn switch(&self, to: &ReadModelId, live: LiveHistory) -> Result<(), SwitchError> {
+        self.scratch.switch(to, live).await
     }
 
     async fn read_models(&self) -> Result<Vec<ReadModel>, StoreFault> {

@@ -1,8 +1,11 @@
 //! Becoming the live read model: at the gate of the live one, which then cannot write, with everything seen that
 //! it has seen.
 
-use super::runner::{End, Following, Runner};
-use kronika_core::SwitchError;
+use super::{
+    runner::{End, Following, Runner},
+    status::{ProjectionError, ProjectionStatus},
+};
+use kronika_core::{LiveHistory, SwitchError};
 
 /// Rounds of catching up at the gate, before it is left to the live one again.
 const ROUNDS_MAX: usize = 64;
@@ -12,10 +15,17 @@ impl Runner {
     pub(super) async fn switch(&mut self, following: &mut Following) -> Result<(), End> {
         let named = self.board.named.clone();
         let _gate = named.gate.lock().await;
+        let diverged = |status: &ProjectionStatus| {
+            status.error.as_ref().is_some_and(ProjectionError::is_diverged)
+        };
+        let history = match diverged(&named.shown.borrow()) {
+            true => LiveHistory::Diverged,
+            false => LiveHistory::Unquestioned,
+        };
         for _ in 0..ROUNDS_MAX {
             // What was passed over counts too.
             self.save(following).await?;
-            match self.store.clone().switch(self.board.id()).await {
+            match self.store.clone().switch(self.board.id(), history).await {
                 Ok(()) => {
                     tracing::info!(read_model = %self.board.id(), "a read model is live now");
                     self.board.become_live();

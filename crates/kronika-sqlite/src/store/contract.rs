@@ -13,9 +13,9 @@ use crate::{
     table::Table,
 };
 use kronika_core::{
-    Act, ActError, ActRecord, By, Commit, CommitError, KeyText, Letter, OpenReadModelError, Opened,
-    ParkedKey, ReadModel, ReadModelId, ReadModelSpec, ReadModelStore, Report, StoreFault,
-    SwitchError, Takeover, Value,
+    Act, ActError, ActRecord, By, Commit, CommitError, KeyText, Letter, LiveHistory,
+    OpenReadModelError, Opened, ParkedKey, ReadModel, ReadModelId, ReadModelSpec, ReadModelStore,
+    Report, StoreFault, SwitchError, Takeover, Value,
 };
 use rusqlite::{Connection, Transaction};
 use std::sync::Arc;
@@ -95,10 +95,10 @@ impl ReadModelStore for SqliteReadModels {
         self.write(turn, commit).await
     }
 
-    async fn switch(&self, to: &ReadModelId) -> Result<(), SwitchError> {
+    async fn switch(&self, to: &ReadModelId, live: LiveHistory) -> Result<(), SwitchError> {
         let id = to.clone();
         let switch = move |connection: &mut Connection| {
-            transact(connection, |transaction| switching::switch(transaction, &id))
+            transact(connection, |transaction| switching::switch(transaction, &id, live))
         };
         self.write(Turn::Next, switch).await?;
         self.note_live(to);

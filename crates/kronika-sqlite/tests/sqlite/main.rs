@@ -4,6 +4,7 @@
 mod common;
 mod failures;
 mod following;
+mod generations;
 mod handlers;
 mod kills;
 mod opening;

@@ -2,8 +2,9 @@
 
 use crate::common::*;
 use kronika_core::{
-    Act, Batch, BatchError, BatchProjection, Checkpoint, CommitError, OpenReadModelError, Opened,
-    Order, ParkedChange, ReadModelStore, RecordedEvent, StoreFault, SwitchError, Takeover,
+    Act, Batch, BatchError, BatchProjection, Checkpoint, CommitError, LiveHistory,
+    OpenReadModelError, Opened, Order, ParkedChange, ReadModelStore, RecordedEvent, StoreFault,
+    SwitchError, Takeover,
 };
 use kronika_sqlite::{
     BatchHandler, Handled, HandlerError, HandlerTables, SqliteHandler, SqliteReadModels,
@@ -89,7 +90,7 @@ fn batch(stands: &Checkpoint, from: u64, to: u64) -> Batch {
 
 async fn write(projection: &mut dyn BatchProjection, batch: Batch) -> Result<(), BatchError> {
     let parked = projection.write(batch, None).await?;
-    assert_eq!(parked, [], "the runner parks by stream");
+    assert_eq!(parked, kronika_core::Written::default(), "the runner parks by stream");
     Ok(())
 }
 
@@ -122,9 +123,12 @@ async fn each_run_has_tables_of_its_own_and_the_plain_names_show_the_live_one() 
     assert_eq!(lines(&read_models, "lines__g1_r2__line").await, [1, 2]);
     let of = |run| kronika_core::ReadModelId { run, ..id_of(live.spec()) };
     let store = live.store();
-    assert_eq!(store.switch(&of(2)).await, Err(SwitchError::Behind { id: of(2) }));
+    assert_eq!(
+        store.switch(&of(2), LiveHistory::Unquestioned).await,
+        Err(SwitchError::Behind { id: of(2) })
+    );
     write(&mut *new, batch(&first.next, 3, 4)).await.unwrap();
-    store.switch(&of(2)).await.unwrap();
+    store.switch(&of(2), LiveHistory::Unquestioned).await.unwrap();
     assert_eq!(lines(&read_models, "line").await, [1, 2, 3, 4]);
     act(&read_models, Act::Drop(of(1))).await.unwrap();
     drop((live, new, store, read_models));
@@ -179,10 +183,10 @@ async fn views_of_tables_that_the_live_one_does_not_have_are_gone() {
         views.await.unwrap()
     };
     assert_eq!(views().await, ["line", "total"]);
-    read_models.switch(&id_of(fewer.spec())).await.unwrap();
+    read_models.switch(&id_of(fewer.spec()), LiveHistory::Unquestioned).await.unwrap();
     assert_eq!(views().await, ["line"]);
     let back = id_of(handler(&read_models).spec());
-    read_models.switch(&back).await.unwrap();
+    read_models.switch(&back, LiveHistory::Unquestioned).await.unwrap();
     assert_eq!(views().await, ["line", "total"]);
 }
 

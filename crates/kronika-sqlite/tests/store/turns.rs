@@ -2,8 +2,8 @@
 
 use crate::common::*;
 use kronika_core::{
-    Act, Batch, BatchProjection, BoxFuture, Checkpoint, ReadModelId, ReadModelStore, RecordedEvent,
-    StoreFault, Takeover, Value,
+    Act, Batch, BatchProjection, BoxFuture, Checkpoint, LiveHistory, ReadModelId, ReadModelStore,
+    RecordedEvent, StoreFault, Takeover, Value,
 };
 use kronika_sqlite::{
     BatchHandler, Handled, HandlerTables, SqliteReadModels, rusqlite::Transaction,
@@ -102,7 +102,10 @@ async fn the_live_ones_batches_come_before_those_of_the_others() {
     }
     let (table_of_first, table_of_second) = ("notes__g1_r1__note", "notes__g1_r2__note");
     assert_eq!(*noted.lock().unwrap(), [table_of_first, table_of_second]);
-    read_models.switch(&ReadModelId { name, generation, run: 2 }).await.unwrap();
+    read_models
+        .switch(&ReadModelId { name, generation, run: 2 }, LiveHistory::Unquestioned)
+        .await
+        .unwrap();
     noted.lock().unwrap().clear();
     let (mut behind, mut next) = (
         first.write(batch(&next_of_first, 2), None),

@@ -3,11 +3,11 @@
 use super::*;
 use kronika_core::{
     About, Act, ActError, ActRecord, Aggregate, Append, AppendBy, AppendHeader, Appended, By,
-    Capabilities, ClaimError, Epoch, Event, Folded, Incarnation, Journal, KeyText, Letter, On,
-    OpenReadModelError, Opened, Ownership, ParkedChange, ParkedKey, PartitionId, PartitionPage,
-    Position, Projection, ReadModel, ReadModelId, ReadModelSpec, ReadModelStore, ReadPartition,
-    ReadStream, RecordedAppend, RecordedEvent, Report, Slice, SliceRange, Stage, StreamPage,
-    SwitchError, Takeover, Timestamp, Value, Wanted,
+    Capabilities, ClaimError, Epoch, Event, Folded, Incarnation, Journal, KeyText, Letter,
+    LiveHistory, On, OpenReadModelError, Opened, Ownership, ParkedChange, ParkedKey, PartitionId,
+    PartitionPage, Position, Projection, ReadModel, ReadModelId, ReadModelSpec, ReadModelStore,
+    ReadPartition, ReadStream, RecordedAppend, RecordedEvent, Report, Slice, SliceRange, Stage,
+    StreamPage, SwitchError, Takeover, Timestamp, Value, Wanted,
 };
 use kronika_macros::{Event, Row};
 use serde::{Deserialize, Serialize};
@@ -273,7 +273,7 @@ impl ReadModelStore for FakeStore {
         Ok(())
     }
 
-    async fn switch(&self, _: &ReadModelId) -> Result<(), SwitchError> {
+    async fn switch(&self, _: &ReadModelId, _: LiveHistory) -> Result<(), SwitchError> {
         Ok(())
     }
 
