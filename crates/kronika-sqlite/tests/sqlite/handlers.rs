@@ -4,7 +4,7 @@ use crate::common::*;
 use kronika_core::{Event, RecordedEvent};
 use kronika_runtime::{ProjectionError, ProjectionState, RegisteredProjection};
 use kronika_sqlite::{
-    BatchHandler, Handled, SqliteReadModels,
+    BatchHandler, Handled, HandlerTables, SqliteReadModels,
     rusqlite::{Connection, Transaction},
 };
 use kronika_testkit::MemoryJournal;
@@ -18,17 +18,23 @@ pub struct Lines {
 impl BatchHandler for Lines {
     const NAME: &'static str = "lines";
     const FOLLOWS: &'static [&'static str] = &["purse"];
+    const TABLES: &'static [&'static str] = &["line"];
 
-    fn create(&mut self, transaction: &Transaction<'_>) -> Handled {
-        transaction.execute_batch(
-            "DROP TABLE IF EXISTS line; CREATE TABLE line (position INTEGER, name TEXT)",
-        )?;
-        Ok(())
+    fn create(&mut self, tables: &HandlerTables, transaction: &Transaction<'_>) -> Handled {
+        let line = tables.name("line");
+        let create = format!("CREATE TABLE {line} (place INTEGER PRIMARY KEY, position, name)");
+        Ok(transaction.execute_batch(&create)?)
     }
 
-    fn handle(&mut self, events: &[RecordedEvent], transaction: &Transaction<'_>) -> Handled {
+    fn handle(
+        &mut self,
+        events: &[RecordedEvent],
+        tables: &HandlerTables,
+        transaction: &Transaction<'_>,
+    ) -> Handled {
         assert!(!events.is_empty());
-        let mut insert = transaction.prepare_cached("INSERT INTO line VALUES (?1, ?2)")?;
+        let insert = format!("INSERT INTO {} VALUES (NULL, ?1, ?2)", tables.name("line"));
+        let mut insert = transaction.prepare_cached(&insert)?;
         for event in events {
             insert.execute((event.position.get(), &*event.name))?;
             PurseEvent::decode(&event.name, event.schema, &event.body)?;
@@ -47,7 +53,7 @@ impl BatchHandler for Lines {
 
 async fn lines(read_models: &SqliteReadModels) -> Vec<u64> {
     let lines = |connection: &Connection| {
-        let mut select = connection.prepare("SELECT position FROM line ORDER BY rowid")?;
+        let mut select = connection.prepare("SELECT position FROM line ORDER BY place")?;
         select.query_map([], |row| row.get(0))?.collect()
     };
     read_models.query(lines).await.unwrap()
@@ -116,10 +122,16 @@ async fn a_handler_that_cannot_make_its_tables_does_not_start() {
     impl BatchHandler for Broken {
         const NAME: &'static str = "broken";
         const FOLLOWS: &'static [&'static str] = &[];
-        fn create(&mut self, transaction: &Transaction<'_>) -> Handled {
+        const TABLES: &'static [&'static str] = &[];
+        fn create(&mut self, _: &HandlerTables, transaction: &Transaction<'_>) -> Handled {
             Ok(transaction.execute_batch("CREATE TABEL x")?)
         }
-        fn handle(&mut self, _: &[RecordedEvent], _: &Transaction<'_>) -> Handled {
+        fn handle(
+            &mut self,
+            _: &[RecordedEvent],
+            _: &HandlerTables,
+            _: &Transaction<'_>,
+        ) -> Handled {
             unreachable!("it never starts")
         }
     }

@@ -30,7 +30,7 @@ fn what_is_no_file_of_ours_is_refused_and_left_alone() {
     drop(open(&path));
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let newer = refused(&path);
-    assert!(matches!(newer, SqliteOpenError::NewerSchema { found: 99, known: 1, .. }), "{newer}");
+    assert!(matches!(newer, SqliteOpenError::NewerSchema { found: 99, known: 2, .. }), "{newer}");
 
     let path = directory.path().join("absent").join("rm");
     assert!(matches!(refused(&path), SqliteOpenError::Sqlite { .. }));

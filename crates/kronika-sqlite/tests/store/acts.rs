@@ -5,7 +5,7 @@ use kronika_core::{
     Act, ActError, By, Generation, ParkedRequest, ProjectionName, ReadModelStore, Stage, Timestamp,
     WORKERS_MAX, Wanted,
 };
-use kronika_sqlite::SqliteReadModels;
+use kronika_sqlite::{SqliteReadModels, rusqlite::Connection};
 
 async fn recorded(read_models: &SqliteReadModels) -> Vec<String> {
     let acts = read_models.acts(100).await.unwrap();
@@ -143,7 +143,7 @@ async fn the_newest_ten_thousand_acts_are_kept() {
     let path = directory.path().join("rm");
     let read_models = open(&path);
     read_models.begin(spec(1)).await.unwrap();
-    let other = kronika_sqlite::rusqlite::Connection::open(&path).unwrap();
+    let other = Connection::open(&path).unwrap();
     let many = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 10000)
                 INSERT INTO kronika_acts SELECT x, 0, 'who', 'why', 'act' FROM n";
     other.execute_batch(many).unwrap();

@@ -3,7 +3,8 @@
 use crate::common::*;
 use kronika_core::{
     Act, Batch, BatchError, BatchProjection, Checkpoint, CommitError, OpenReadModelError, Opened,
-    Order, ParkedChange, ReadModelStore, RecordedEvent, StoreFault, SwitchError, Takeover,
+    Order, ParkedChange, ReadModelStore, RecordedEvent, SpecError, StoreFault, SwitchError,
+    Takeover,
 };
 use kronika_sqlite::{
     BatchHandler, Handled, HandlerError, HandlerTables, SqliteHandler, SqliteReadModels,
@@ -288,7 +289,7 @@ async fn what_is_declared_wrongly_is_not_registered() {
     let twice = read_models.handler(Wrong::<false, true>).unwrap_err();
     assert_eq!(twice, HandlerError::TwoTables { handler: "wrong", table: "a" });
     let name = read_models.handler(Wrong::<false, false>).unwrap_err();
-    assert!(matches!(name, HandlerError::Spec(_)), "{name:?}");
+    assert_eq!(name, HandlerError::Spec(SpecError::Name("a__b".to_owned())));
 }
 
 #[tokio::test]
