@@ -47,7 +47,7 @@ impl ReadModelStore for SqliteReadModels {
             }
         };
         let (opened, stage) = self.write(Turn::Next, job).await?;
-        self.note_opened(id, kept, stage);
+        self.note_opened(id, kept, stage, takeover.incarnation);
         Ok(opened)
     }
 
@@ -92,9 +92,9 @@ impl ReadModelStore for SqliteReadModels {
     }
 
     async fn switch(&self, to: &ReadModelId) -> Result<(), SwitchError> {
-        let id = to.clone();
+        let (id, present) = (to.clone(), self.present(to));
         let switch = move |connection: &mut Connection| {
-            transact(connection, |transaction| switching::switch(transaction, &id))
+            transact(connection, |transaction| switching::switch(transaction, &id, present))
         };
         self.write(Turn::Next, switch).await?;
         self.note_live(to);
