@@ -333,8 +333,13 @@ async fn refused_batch(handle: Handle) -> BatchError {
 
 async fn refused_batch_within(handler_time_max: Duration, handle: Handle) -> BatchError {
     let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rm");
+    let read_models = open(&path);
+    // Its tables are made without haste.
+    opened(&mut handler(&read_models), 1).await.unwrap();
+    drop(read_models);
     let settings = SqliteSettings { handler_time_max, ..settings() };
-    let read_models = SqliteReadModels::open(directory.path().join("rm"), settings).unwrap();
+    let read_models = SqliteReadModels::open(path, settings).unwrap();
     let mut broken = read_models.handler(Lines::<1> { create, handle }).unwrap();
     let stands = opened(&mut broken, 1).await.unwrap().checkpoint;
     let error = write(&mut broken, batch(&stands, 1, 3)).await.unwrap_err();
