@@ -230,7 +230,8 @@ pub enum ParkedChange {
         /// The event.
         letter: Letter,
     },
-    /// A letter of a parked key is done with.
+    /// A letter of a parked key is done with. Where it was asked that the first one be left out, that is done: what
+    /// is asked is a retry from now on, so that a crash leaves out no second one.
     Take {
         /// The key.
         key: KeyText,

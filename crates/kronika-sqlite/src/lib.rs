@@ -1,7 +1,9 @@
 //! Read models in SQLite: plain tables, one file, rows and checkpoint in one transaction.
 //!
 //! One thread writes; a few others answer queries on connections that can only read. Nothing here blocks an
-//! asynchronous worker, and nothing here keeps events: the file can be deleted and is then built anew.
+//! asynchronous worker, and nothing here keeps events: the file can be deleted and is then built anew. Several
+//! read models of one projection stand beside each other, and plain names show the live one; what is wished
+//! for them is in the file too, so that [`SqliteLook`] and a later start see it.
 //!
 //! Apart from them, [`SqliteSession`] is the same way to SQLite for plain tables that follow from nothing: in
 //! a file of its own, durable when acknowledged, with migrations.

@@ -1,5 +1,5 @@
 //! Threads of their own for what blocks: each has a connection, and all take from one bounded queue, or from a
-//! second one while the first is empty.
+//! second one while the first is empty, and once in a while.
 
 use rusqlite::Connection;
 use std::{
@@ -9,6 +9,9 @@ use std::{
     thread::{self, JoinHandle},
 };
 use tokio::sync::oneshot;
+
+/// Jobs in a row before one from behind has its turn: else it might never have one under unbroken load.
+const TURNS_MAX: u32 = 16;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -23,7 +26,7 @@ pub(crate) struct Pool {
 pub(crate) enum Turn {
     /// In order of the calls.
     Next,
-    /// Behind all of the others, also those that come later.
+    /// Behind all of the others, also those that come later; but once in [`TURNS_MAX`].
     Behind,
 }
 
@@ -108,9 +111,24 @@ struct Queues {
 struct Waiting {
     next: VecDeque<Job>,
     behind: VecDeque<Job>,
+    /// Jobs taken in a row while others waited behind.
+    turns: u32,
     /// Threads that wait for a job, each of which makes room for one more.
     idle: usize,
     closed: bool,
+}
+
+impl Waiting {
+    fn take(&mut self) -> Option<Job> {
+        if self.behind.is_empty() || self.turns < TURNS_MAX {
+            if let Some(job) = self.next.pop_front() {
+                self.turns = if self.behind.is_empty() { 0 } else { self.turns + 1 };
+                return Some(job);
+            }
+        }
+        self.turns = 0;
+        self.behind.pop_front()
+    }
 }
 
 impl Queues {
@@ -144,7 +162,7 @@ impl Queues {
     fn take(&self) -> Option<Job> {
         let mut waiting = self.waiting();
         loop {
-            let job = waiting.next.pop_front().or_else(|| waiting.behind.pop_front());
+            let job = waiting.take();
             if job.is_some() || waiting.closed {
                 return job;
             }

@@ -11,7 +11,7 @@ use crate::{
     pool::{Pool, Refused, Turn},
     settings::SqliteSettings,
 };
-use kronika_core::{ProjectionName, ReadModelId, Stage, StoreFault};
+use kronika_core::{Incarnation, ProjectionName, ReadModelId, Stage, StoreFault};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::{
     collections::HashMap,
@@ -74,6 +74,8 @@ pub(crate) struct Inner {
 struct Opened {
     kept: Arc<Kept>,
     is_live: bool,
+    /// The history of the journal that it follows, whatever history it has seen.
+    present: Incarnation,
 }
 
 impl SqliteReadModels {
@@ -142,9 +144,20 @@ impl SqliteReadModels {
         Ok((found.kept.clone(), turn))
     }
 
-    /// Notes that a read model was opened.
-    pub(crate) fn note_opened(&self, id: ReadModelId, kept: Arc<Kept>, stage: Stage) {
-        self.inner.opened().insert(id, Opened { kept, is_live: stage == Stage::Live });
+    /// Notes that a read model was opened, of a journal with the present history.
+    pub(crate) fn note_opened(
+        &self,
+        id: ReadModelId,
+        kept: Arc<Kept>,
+        stage: Stage,
+        present: Incarnation,
+    ) {
+        let opened = Opened { kept, is_live: stage == Stage::Live, present };
+        self.inner.opened().insert(id, opened);
+    }
+
+    fn present(&self, id: &ReadModelId) -> Option<Incarnation> {
+        self.inner.opened().get(id).map(|opened| opened.present)
     }
 
     fn note_live(&self, live: &ReadModelId) {

@@ -5,13 +5,17 @@ use crate::{
     stages::{gone, in_stage, of, set_stage, stage},
     views,
 };
-use kronika_core::{KeyText, LiveHistory, ReadModelId, Stage, StoreFault, SwitchError};
+use kronika_core::{
+    Incarnation, KeyText, LiveHistory, ReadModelId, Stage, StoreFault, SwitchError,
+};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-/// See [`kronika_core::ReadModelStore::switch`].
+/// See [`kronika_core::ReadModelStore::switch`]. `present` is the history of the journal that it follows, where
+/// that is known: a live one of another is replaced by one of the present history, not the other way round.
 pub(crate) fn switch(
     transaction: &Transaction<'_>,
     to: &ReadModelId,
+    present: Option<Incarnation>,
     history: LiveHistory,
 ) -> Result<(), SwitchError> {
     match stage(transaction, to)? {
@@ -21,7 +25,7 @@ pub(crate) fn switch(
     }
     let sql = |error| SwitchError::from(fault(&error));
     if let Some(live) = in_stage(transaction, &to.name, Stage::Live).map_err(sql)? {
-        match standing(transaction, to, &live).map_err(sql)? {
+        match standing(transaction, to, &live, present).map_err(sql)? {
             _ if history == LiveHistory::Diverged => {}
             Standing::Behind => return Err(SwitchError::Behind { id: to.clone() }),
             Standing::OtherHistory => {}
@@ -47,30 +51,32 @@ fn standing(
     transaction: &Transaction<'_>,
     to: &ReadModelId,
     live: &ReadModelId,
+    present: Option<Incarnation>,
 ) -> rusqlite::Result<Standing> {
     let ((name, generation, run), (_, live_generation, live_run)) = (of(to), of(live));
-    let ids = params![name, generation, run, live_generation, live_run];
+    let present = present.map(|present| present.to_string());
+    let given = params![name, generation, run, live_generation, live_run, present];
     // Ranges stand at equal positions, or the one that is furthest behind counts; of the live one, the other.
-    let (made, behind, other) = transaction.query_row(
+    let (is_behind, is_present, is_other) = transaction.query_row(
         "WITH new AS (
              SELECT partition, min(position) AS position, incarnation FROM kronika_checkpoints
              WHERE name = ?1 AND generation = ?2 AND run = ?3 GROUP BY partition),
          live AS (
              SELECT partition, max(position) AS position, incarnation FROM kronika_checkpoints
              WHERE name = ?1 AND generation = ?4 AND run = ?5 GROUP BY partition)
-         SELECT EXISTS (SELECT 1 FROM new),
-             EXISTS (SELECT 1 FROM live LEFT JOIN new USING (partition)
-                     WHERE live.position > ifnull(new.position, 0)),
+         SELECT NOT EXISTS (SELECT 1 FROM new)
+             OR EXISTS (SELECT 1 FROM live LEFT JOIN new USING (partition)
+                        WHERE live.position > ifnull(new.position, 0)),
+             EXISTS (SELECT 1 FROM new WHERE incarnation = ?6),
              EXISTS (SELECT 1 FROM live WHERE position > 0
                      AND incarnation NOT IN (SELECT incarnation FROM new))",
-        ids,
+        given,
         |row| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?, row.get::<_, bool>(2)?)),
     )?;
-    Ok(match (made, other, behind) {
-        (false, ..) => Standing::Behind,
+    Ok(match (is_other, is_present, is_behind) {
         (true, true, _) => Standing::OtherHistory,
-        (true, false, true) => Standing::Behind,
-        (true, false, false) => Standing::There,
+        (true, false, _) | (false, _, true) => Standing::Behind,
+        (false, _, false) => Standing::There,
     })
 }
 

@@ -4,9 +4,9 @@
 
 use kronika_core::{
     Act, ActError, ActRecord, By, Checkpoint, Commit, CommitError, Epoch, Generation, KeyText,
-    Letter, LiveHistory, OpenReadModelError, Opened, ParkedChange, ParkedKey, ProjectionName,
-    ReadModel, ReadModelId, ReadModelSpec, ReadModelStore, Report, Stage, StoreFault, SwitchError,
-    Tables, Takeover, Timestamp, Token, Value, Wanted,
+    Letter, LiveHistory, OpenReadModelError, Opened, ParkedChange, ParkedKey, ParkedRequest,
+    ProjectionName, ReadModel, ReadModelId, ReadModelSpec, ReadModelStore, Report, Stage,
+    StoreFault, SwitchError, Tables, Takeover, Timestamp, Token, Value, Wanted,
 };
 use std::{
     collections::BTreeMap,
@@ -75,7 +75,10 @@ impl Kept {
             }
             ParkedChange::Hold { letter, .. } => known?.1.push(letter),
             ParkedChange::Take { partition, position, .. } => {
-                let letters = &mut known?.1;
+                let (parked, letters) = known?;
+                if parked.asked == Some(ParkedRequest::Skip) {
+                    parked.asked = Some(ParkedRequest::Retry);
+                }
                 let is =
                     |letter: &Letter| (letter.partition, letter.position) == (partition, position);
                 let place = letters.iter().position(is);

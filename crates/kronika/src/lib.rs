@@ -50,7 +50,8 @@ pub use kronika_runtime::{
 };
 #[cfg(feature = "embedded")]
 pub use kronika_sqlite::{
-    BatchHandler, Handled, Migrated, Migration, MigrationError, QueryError, QueryLimits,
-    SessionError, SessionOpenError, SessionSettings, SessionStats, SqliteHandler, SqliteOpenError,
-    SqliteReadModels, SqliteSession, SqliteSettings, rusqlite,
+    BatchHandler, Handled, HandlerError, HandlerTables, Migrated, Migration, MigrationError,
+    QueryError, QueryLimits, SessionError, SessionOpenError, SessionSettings, SessionStats,
+    SqliteHandler, SqliteLook, SqliteOpenError, SqliteReadModels, SqliteSession, SqliteSettings,
+    rusqlite,
 };

@@ -91,7 +91,7 @@ impl<H: BatchHandler> SqliteHandler<H> {
             }
         };
         let (opened, stage) = self.read_models.write(Turn::Next, job).await?;
-        self.read_models.note_opened(id.clone(), kept, stage);
+        self.read_models.note_opened(id.clone(), kept, stage, takeover.incarnation);
         self.id = Some(id);
         Ok(opened)
     }

@@ -51,7 +51,7 @@ impl ReadModelStore for SqliteReadModels {
             }
         };
         let (opened, stage) = self.write(Turn::Next, job).await?;
-        self.note_opened(id, kept, stage);
+        self.note_opened(id, kept, stage, takeover.incarnation);
         Ok(opened)
     }
 
@@ -96,9 +96,9 @@ impl ReadModelStore for SqliteReadModels {
     }
 
     async fn switch(&self, to: &ReadModelId, live: LiveHistory) -> Result<(), SwitchError> {
-        let id = to.clone();
+        let (id, present) = (to.clone(), self.present(to));
         let switch = move |connection: &mut Connection| {
-            transact(connection, |transaction| switching::switch(transaction, &id, live))
+            transact(connection, |transaction| switching::switch(transaction, &id, present, live))
         };
         self.write(Turn::Next, switch).await?;
         self.note_live(to);

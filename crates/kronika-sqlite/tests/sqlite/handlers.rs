@@ -22,8 +22,8 @@ impl BatchHandler for Lines {
 
     fn create(&mut self, tables: &HandlerTables, transaction: &Transaction<'_>) -> Handled {
         let line = tables.name("line");
-        let table = format!("CREATE TABLE {line} (position INTEGER, name TEXT)");
-        Ok(transaction.execute_batch(&table)?)
+        let create = format!("CREATE TABLE {line} (place INTEGER PRIMARY KEY, position, name)");
+        Ok(transaction.execute_batch(&create)?)
     }
 
     fn handle(
@@ -33,7 +33,7 @@ impl BatchHandler for Lines {
         transaction: &Transaction<'_>,
     ) -> Handled {
         assert!(!events.is_empty());
-        let insert = format!("INSERT INTO {} VALUES (?1, ?2)", tables.name("line"));
+        let insert = format!("INSERT INTO {} VALUES (NULL, ?1, ?2)", tables.name("line"));
         let mut insert = transaction.prepare_cached(&insert)?;
         for event in events {
             insert.execute((event.position.get(), &*event.name))?;
@@ -53,7 +53,7 @@ impl BatchHandler for Lines {
 
 async fn lines(read_models: &SqliteReadModels) -> Vec<u64> {
     let lines = |connection: &Connection| {
-        let mut select = connection.prepare("SELECT position FROM line ORDER BY position")?;
+        let mut select = connection.prepare("SELECT position FROM line ORDER BY place")?;
         select.query_map([], |row| row.get(0))?.collect()
     };
     read_models.query(lines).await.unwrap()
@@ -122,7 +122,7 @@ async fn a_handler_that_cannot_make_its_tables_does_not_start() {
     impl BatchHandler for Broken {
         const NAME: &'static str = "broken";
         const FOLLOWS: &'static [&'static str] = &[];
-        const TABLES: &'static [&'static str] = &["x"];
+        const TABLES: &'static [&'static str] = &[];
         fn create(&mut self, _: &HandlerTables, transaction: &Transaction<'_>) -> Handled {
             Ok(transaction.execute_batch("CREATE TABEL x")?)
         }

@@ -75,11 +75,20 @@ async fn a_live_one_of_another_history_does_not_hold_it_back() {
     let read_models = open(&directory.path().join("rm"));
     let begun = take_over_of(&read_models, 1, 1, ELSEWHERE).await.checkpoint;
     advance(&read_models, &id(1, 1), &begun, mark(0, 50), vec![]).await;
+    let begun = take_over(&read_models, 1, 1).await.checkpoint;
+    assert_eq!(begun.seen.incarnation(), ELSEWHERE, "it is told");
     rebuild(&read_models, false).await.unwrap();
     let begun = take_over(&read_models, 1, 2).await.checkpoint;
     advance(&read_models, &id(1, 2), &begun, mark(0, 5), vec![park("x", 5)]).await;
     read_models.switch(&id(1, 2), LiveHistory::Unquestioned).await.unwrap();
     assert_eq!(shown(&read_models).await, 5);
+    // And is no way back, whoever asks.
+    let behind = Err(SwitchError::Behind { id: id(1, 1) });
+    assert_eq!(read_models.switch(&id(1, 1), LiveHistory::Unquestioned).await, behind);
+    assert_eq!(
+        open(&directory.path().join("rm")).switch(&id(1, 1), LiveHistory::Unquestioned).await,
+        behind
+    );
 }
 
 #[tokio::test]

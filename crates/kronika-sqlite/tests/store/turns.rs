@@ -98,7 +98,8 @@ async fn the_live_ones_batches_come_before_those_of_the_others() {
     {
         let (mut behind, mut next) = (second.write(of_second, None), first.write(of_first, None));
         while_busy(&read_models, || ask_for([&mut behind, &mut next])).await;
-        (behind.await.unwrap(), next.await.unwrap());
+        behind.await.unwrap();
+        next.await.unwrap();
     }
     let (table_of_first, table_of_second) = ("notes__g1_r1__note", "notes__g1_r2__note");
     assert_eq!(*noted.lock().unwrap(), [table_of_first, table_of_second]);
@@ -112,7 +113,8 @@ async fn the_live_ones_batches_come_before_those_of_the_others() {
         second.write(batch(&next_of_second, 2), None),
     );
     while_busy(&read_models, || ask_for([&mut behind, &mut next])).await;
-    (behind.await.unwrap(), next.await.unwrap());
+    behind.await.unwrap();
+    next.await.unwrap();
     assert_eq!(*noted.lock().unwrap(), [table_of_second, table_of_first]);
 }
 
