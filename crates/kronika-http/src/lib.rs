@@ -25,6 +25,7 @@ mod guard;
 mod headers;
 mod health;
 mod limits;
+mod live;
 mod metrics;
 mod openapi;
 mod parameters;

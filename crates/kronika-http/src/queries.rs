@@ -3,44 +3,71 @@
 
 use crate::{
     headers::{check_history, position, wait},
+    live::live,
     problem::{Problem, ProblemKind},
     query::Query,
     shared::Shared,
 };
 use axum::{
     body::{Body, to_bytes},
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{DefaultBodyLimit, RawPathParams, Request, State},
     http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_LENGTH, CONTENT_TYPE},
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+        header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
     },
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
+use kronika_core::{KeyText, Value};
 use kronika_runtime::Waited;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
-struct Waiting {
-    shared: Arc<Shared>,
-    projections: Vec<String>,
+/// What a query is answered from.
+pub(crate) struct Waiting {
+    pub shared: Arc<Shared>,
+    pub projections: Vec<String>,
+    key: Vec<String>,
+    is_live: bool,
 }
+
+/// How many keys of the read models behind an answer are parked, so that their rows lack events.
+const PARKED: HeaderName = HeaderName::from_static("kronika-parked");
 
 /// The query's methods with all that stands before and behind them.
 pub(crate) fn served(query: Query, shared: &Arc<Shared>) -> MethodRouter {
-    let waiting = Waiting { shared: shared.clone(), projections: query.waits_for };
+    let waiting = Waiting {
+        shared: shared.clone(),
+        projections: query.waits_for,
+        key: query.key,
+        is_live: query.is_live,
+    };
     query
         .methods
         .route_layer(from_fn_with_state(Arc::new(waiting), answer))
         .layer(DefaultBodyLimit::max(shared.limits.body_bytes))
 }
 
-async fn answer(State(waiting): State<Arc<Waiting>>, request: Request, next: Next) -> Response {
+async fn answer(
+    State(waiting): State<Arc<Waiting>>,
+    path: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Response {
     let until = Instant::now() + waiting.shared.limits.query_time;
+    let key = waiting.key_of(&path);
     let answer = async {
-        waiting.wait(request.headers()).await?;
-        Ok(as_problem(next.run(request).await).await)
+        waiting.wait(request.headers(), key.as_ref()).await?;
+        let parked = waiting.parked(key.as_ref());
+        let mut response = match waiting.is_live && wants_feed(&request) {
+            true => live(waiting.clone(), key, request, next).await?,
+            false => as_problem(next.run(request).await).await,
+        };
+        if parked > 0 {
+            response.headers_mut().insert(PARKED, HeaderValue::from(parked));
+        }
+        Ok(response)
     };
     let late = |_| {
         let detail = "the query could not be answered in time";
@@ -49,9 +76,15 @@ async fn answer(State(waiting): State<Arc<Waiting>>, request: Request, next: Nex
     timeout_at(until, answer).await.unwrap_or_else(late).unwrap_or_else(Problem::into_response)
 }
 
+fn wants_feed(request: &Request) -> bool {
+    let accepts = |accept: &str| accept.contains("text/event-stream");
+    let mut accept = request.headers().get_all(ACCEPT).iter().filter_map(|it| it.to_str().ok());
+    request.method() == Method::GET && accept.any(accepts)
+}
+
 impl Waiting {
     /// Until the read models have what the token has seen. Without read models, the journal alone has to.
-    async fn wait(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    async fn wait(&self, headers: &HeaderMap, key: Option<&KeyText>) -> Result<(), Problem> {
         let Some(token) = position(headers)? else { return Ok(()) };
         let (shared, within) = (&*self.shared, wait(headers)?);
         if self.projections.is_empty() {
@@ -59,7 +92,43 @@ impl Waiting {
             return check_history(shared.journal(), &token, until, &shared.standing()).await;
         }
         let names: Vec<_> = self.projections.iter().map(String::as_str).collect();
-        match shared.kronika.projections().wait_for(&names, &token, within).await {
+        self.waited(shared.kronika.projections().wait_for(&names, &token, within).await)?;
+        match key.and_then(|key| self.parked_in(key)) {
+            Some(projection) => {
+                let detail = format!("an event of this key waits in projection {projection}");
+                let problem = Problem::new(ProblemKind::Parked, StatusCode::CONFLICT, detail);
+                Err(problem.with("projection", projection))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The key that the request names, as an operator reads it.
+    fn key_of(&self, path: &RawPathParams) -> Option<KeyText> {
+        let value = |name: &String| {
+            let (_, value) = path.iter().find(|(parameter, _)| parameter == name)?;
+            Some(Value::Text(value.to_owned()))
+        };
+        let values: Option<Vec<_>> = self.key.iter().map(value).collect();
+        values.filter(|values| !values.is_empty()).map(|values| KeyText::of(&values))
+    }
+
+    /// The projection in which the key is parked, if it is in one.
+    fn parked_in(&self, key: &KeyText) -> Option<&str> {
+        let projections = self.shared.kronika.projections();
+        let parked = |name: &&String| projections.parked_count(name, Some(key)) > 0;
+        self.projections.iter().find(parked).map(String::as_str)
+    }
+
+    /// How many keys are parked of which rows may be in the answer.
+    fn parked(&self, key: Option<&KeyText>) -> usize {
+        let projections = self.shared.kronika.projections();
+        self.projections.iter().map(|name| projections.parked_count(name, key)).sum()
+    }
+
+    /// What waiting came to, as a refusal where it was in vain.
+    pub fn waited(&self, waited: Waited) -> Result<(), Problem> {
+        match waited {
             Waited::There => Ok(()),
             Waited::Late => {
                 let detail = "the read model has not yet what the token names";
@@ -86,7 +155,7 @@ impl Waiting {
 const REFUSAL_BYTES_MAX: usize = 4096;
 
 /// A refusal in plain text or without any, as axum's extractors and bare status codes make them.
-async fn as_problem(response: Response) -> Response {
+pub(crate) async fn as_problem(response: Response) -> Response {
     let status = response.status();
     let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let plain = kind.is_none_or(|kind| kind.starts_with(b"text/plain"));

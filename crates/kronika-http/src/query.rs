@@ -30,6 +30,9 @@ pub struct Query {
     pub(crate) path: String,
     pub(crate) methods: MethodRouter,
     pub(crate) waits_for: Vec<String>,
+    /// Parameters of the path that make the key whose row it is answered from.
+    pub(crate) key: Vec<String>,
+    pub(crate) is_live: bool,
     pub(crate) doc: Option<QueryDoc>,
 }
 
@@ -41,6 +44,7 @@ pub(crate) struct QueryDoc {
     pub answer: Option<MakeSchema>,
     pub parameters: Vec<QueryParameter>,
     pub waits: bool,
+    pub is_live: bool,
 }
 
 /// A parameter behind the question mark.
@@ -62,12 +66,36 @@ impl Query {
 
     /// Any methods on a path. OpenAPI tells of it only once something is said of it, and then as a GET.
     pub fn routed(path: impl Into<String>, methods: MethodRouter) -> Self {
-        Self { path: path.into(), methods, waits_for: Vec::new(), doc: None }
+        let (path, waits_for, key) = (path.into(), Vec::new(), Vec::new());
+        Self { path, methods, waits_for, key, is_live: false, doc: None }
     }
 
     /// The projections whose read models it is answered from.
     pub fn waits_for<N: Into<String>>(mut self, projections: impl IntoIterator<Item = N>) -> Self {
         self.waits_for.extend(projections.into_iter().map(Into::into));
+        self
+    }
+
+    /// The parameters of the path whose values make the key that it is answered from, in the order of the key's
+    /// columns. A caller with a token is then told when that key is parked, instead of being given a row that
+    /// lacks what the token has seen; and a live query is told of that key's changes only.
+    ///
+    /// Without a key, answers say in `Kronika-Parked` how many keys of its projections are parked.
+    pub fn key<N: Into<String>>(mut self, parameters: impl IntoIterator<Item = N>) -> Self {
+        self.key.extend(parameters.into_iter().map(Into::into));
+        self
+    }
+
+    /// May be followed: with `Accept: text/event-stream` it is answered at once and again whenever rows of the
+    /// projections that it waits for change, of its key where it has one. The handler is called for each
+    /// answer, which is the `data` of an event; an answer that is the same as the one before is left out. The
+    /// event's `id` is a token, from which a client that comes again with `Last-Event-ID` goes on: it is never
+    /// shown less than it has seen.
+    ///
+    /// An answer 404 is told as an event named `gone`. What else is refused is told as an event named `problem`,
+    /// which ends the feed.
+    pub fn live(mut self) -> Self {
+        self.is_live = true;
         self
     }
 
@@ -94,7 +122,8 @@ impl Query {
     /// What is to be said of it.
     pub(crate) fn described(&self) -> Option<QueryDoc> {
         let waits = !self.waits_for.is_empty();
-        self.doc.clone().map(|doc| QueryDoc { waits, ..doc })
+        let is_live = self.is_live;
+        self.doc.clone().map(|doc| QueryDoc { waits, is_live, ..doc })
     }
 
     fn doc(&mut self) -> &mut QueryDoc {

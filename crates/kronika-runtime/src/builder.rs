@@ -172,7 +172,7 @@ impl Builder {
     /// Where events and read models are kept.
     pub fn store(mut self, store: impl Store) -> Self {
         self.journal = Some(store.journal());
-        self.read_models = store.read_models();
+        self.read_models = self.read_models.or_else(|| store.read_models());
         self.snapshots = self.snapshots.or_else(|| store.snapshots());
         self
     }
@@ -197,6 +197,12 @@ impl Builder {
     /// Where events are kept, without read models: for tests, and for services that only write.
     pub fn journal(mut self, journal: SharedJournal) -> Self {
         self.journal = Some(journal);
+        self
+    }
+
+    /// Where keyed projections keep their rows, in place of where the store keeps them.
+    pub fn read_models(mut self, read_models: SharedReadModelStore) -> Self {
+        self.read_models = Some(read_models);
         self
     }
 

@@ -21,12 +21,16 @@ pub(super) fn describe(paths: &mut Paths, schemas: &mut SchemaGenerator, query: 
     if query.waits {
         parameters.extend(["Position", "Prefer"].map(|name| component("parameters", name)));
     }
+    if query.is_live {
+        parameters.push(component("parameters", "LastEventId"));
+    }
     let schema = query.answer.map_or(json!(true), |make| make(schemas).to_value());
     let mut responses = refusals();
-    let answer = json!({
-        "description": "The answer",
-        "content": {"application/json": {"schema": schema}},
-    });
+    let mut content = json!({"application/json": {"schema": schema}});
+    if query.is_live {
+        content["text/event-stream"] = json!({"schema": {"type": "string"}});
+    }
+    let answer = json!({"description": "The answer", "content": content});
     responses.insert("200".to_owned(), answer);
     let operation = json!({
         "tags": ["queries"],

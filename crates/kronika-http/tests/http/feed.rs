@@ -8,20 +8,20 @@ use kronika_http::HttpLimits;
 use serde_json::{Value, json};
 
 /// A feed that is being read.
-struct Reader {
+pub struct Reader {
     chunks: BodyDataStream,
     text: String,
 }
 
 /// One event of a feed.
-struct Told {
-    id: String,
-    kind: String,
-    data: Value,
+pub struct Told {
+    pub id: String,
+    pub kind: String,
+    pub data: Value,
 }
 
 impl Reader {
-    async fn open(service: &Fixture, ask: Ask) -> Self {
+    pub async fn open(service: &Fixture, ask: Ask) -> Self {
         let response = ask.header("accept", "text/event-stream").response(service).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -29,7 +29,7 @@ impl Reader {
     }
 
     /// The next event that has data; `None` at the end.
-    async fn next(&mut self) -> Option<Told> {
+    pub async fn next(&mut self) -> Option<Told> {
         loop {
             while let Some(end) = self.text.find("\n\n") {
                 let block: String = self.text.drain(..end + 2).collect();

@@ -13,6 +13,7 @@ mod events;
 mod failures;
 mod feed;
 mod identity;
+mod live;
 mod operating;
 mod queries;
 mod serving;

@@ -7,9 +7,10 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode},
     response::Response,
 };
+use kronika_core::Projection;
 use kronika_http::Service;
 use kronika_runtime::{Builder, Commands, Kronika, Limits, RegisteredProjection};
-use kronika_testkit::{MemoryJournal, MemorySettings};
+use kronika_testkit::{MemoryJournal, MemoryReadModels, MemorySettings};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -48,6 +49,18 @@ impl Fixture {
         let journal = MemoryJournal::open(MemorySettings::default());
         let kronika = builder(journal.clone()).registered(projection).start().await.unwrap();
         Self::of(journal, kronika, change)
+    }
+
+    /// With a keyed projection, whose rows are in memory.
+    pub async fn keeping<P: Projection>(
+        projection: P,
+        change: impl FnOnce(Service, &MemoryReadModels) -> Service,
+    ) -> Self {
+        let journal = MemoryJournal::open(MemorySettings::default());
+        let read_models = MemoryReadModels::new();
+        let builder = builder(journal.clone()).read_models(Arc::new(read_models.clone()));
+        let kronika = builder.projection(projection).start().await.unwrap();
+        Self::of(journal, kronika, |service| change(service, &read_models))
     }
 
     fn of(

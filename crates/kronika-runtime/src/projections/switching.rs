@@ -2,6 +2,7 @@
 //! it has seen.
 
 use super::{
+    changes::RowsChanged,
     runner::{End, Following, Runner},
     status::{ProjectionError, ProjectionStatus},
 };
@@ -29,6 +30,8 @@ impl Runner {
                 Ok(()) => {
                     tracing::info!(read_model = %self.board.id(), "a read model is live now");
                     self.board.become_live();
+                    let seen = following.stored.seen.clone();
+                    named.changes.tell(RowsChanged { keys: None, seen });
                     named.wake.notify_one();
                     return Ok(());
                 }

@@ -78,16 +78,18 @@ impl Projections {
         within: Duration,
     ) -> Waited {
         match self.wait_for(&[name], token, within).await {
-            Waited::There if self.is_parked(name, key) => {
+            Waited::There if self.parked_count(name, Some(key)) > 0 => {
                 Waited::Parked { projection: name.to_owned(), key: key.to_string() }
             }
             waited => waited,
         }
     }
 
-    fn is_parked(&self, name: &str, key: &KeyText) -> bool {
-        let named = self.named.get(name);
-        named.is_some_and(|named| named.shown.borrow().parked.contains(key))
+    /// How many keys are parked in the projection's live read model; with a key, 1 if it is one of them.
+    pub fn parked_count(&self, name: &str, key: Option<&KeyText>) -> usize {
+        let Some(named) = self.named.get(name) else { return 0 };
+        let status = named.shown.borrow();
+        key.map_or(status.parked.len(), |key| usize::from(status.parked.contains(key)))
     }
 
     async fn wait_for_one(

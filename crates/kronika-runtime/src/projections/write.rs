@@ -12,6 +12,7 @@ use kronika_core::{
     Batch, BatchError, CommitError, Decoded, EventFailure, KeyText, Order, ParkedChange,
     RecordedEvent, Timestamp, Written,
 };
+use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Runner {
@@ -148,9 +149,11 @@ impl Runner {
         if parks && parked > max {
             return Err(ProjectionError::TooManyParked { parked, max }.into());
         }
-        if batch.tells_keys && !batch.events().is_empty() {
-            let (keys, seen) = (written.keys.map(std::sync::Arc::new), batch.next.seen.clone());
-            self.board.named.changes.tell(RowsChanged { keys, seen });
+        let changes = &self.board.named.changes;
+        if !batch.events().is_empty() && self.board.is_live() && changes.is_heard() {
+            // Somebody may have begun to listen since the batch was made.
+            let keys = written.keys.filter(|_| batch.tells_keys).map(Arc::new);
+            changes.tell(RowsChanged { keys, seen: batch.next.seen.clone() });
         }
         Ok(())
     }
