@@ -1,5 +1,5 @@
 //! What tests of Kronika stand on: given / when / then, a journal in memory that injects faults, the
-//! conformance suite of journals, and checkers of what callers saw.
+//! conformance suite of journals, checkers of what callers saw, and the lock file of shapes.
 //!
 //! Only for tests: it panics where something is not as it should be, and depends on no back end and not on
 //! the runtime.
@@ -9,6 +9,7 @@ mod conformance;
 mod given;
 mod memory;
 mod moment;
+mod shapes;
 mod snapshots;
 
 pub use checking::{
@@ -21,4 +22,5 @@ pub use memory::{
     Fault, MemoryJournal, MemorySettings, Plan, PlantedFault, ReadFault, Recorded, Sent, Writer,
 };
 pub use moment::{Moment, Moments};
+pub use shapes::{Renewal, Shapes, ShapesError, shapes};
 pub use snapshots::{MemorySnapshots, SnapshotFault};
