@@ -1,5 +1,5 @@
 //! What tests of Kronika stand on: given / when / then, a journal in memory that injects faults, the
-//! conformance suite of journals, and checkers of what callers saw.
+//! conformance suite of journals, checkers of what callers saw, and the lock file of shapes.
 //!
 //! Only for tests: it panics where something is not as it should be, and depends on no back end and not on
 //! the runtime.
@@ -10,6 +10,7 @@ mod given;
 mod memory;
 mod moment;
 mod read_models;
+mod shapes;
 mod snapshots;
 
 pub use checking::{
@@ -23,4 +24,5 @@ pub use memory::{
 };
 pub use moment::{Moment, Moments};
 pub use read_models::MemoryReadModels;
+pub use shapes::{Renewal, Shapes, ShapesError, shapes};
 pub use snapshots::{MemorySnapshots, SnapshotFault};

@@ -10,13 +10,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 // lines: begin account
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
 pub struct Account {
     open: bool,
     cents: i64,
 }
 
-#[derive(Event, Serialize, Deserialize, Debug, PartialEq)]
+#[derive(Event, Serialize, Deserialize, JsonSchema, Debug, PartialEq)]
 pub enum AccountEvent {
     Opened { owner: String },
     Deposited { cents: u32 },

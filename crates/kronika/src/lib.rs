@@ -14,6 +14,10 @@ extern crate self as kronika;
 
 #[cfg(feature = "embedded")]
 mod embedded;
+/// What the document shows is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/schema-evolution.md")]
+mod schema_evolution {}
 
 #[cfg(feature = "embedded")]
 pub use embedded::{Embedded, EmbeddedError};

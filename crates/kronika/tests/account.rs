@@ -5,7 +5,7 @@
 mod account;
 
 use account::{Account, AccountEvent, Balance, Refused, Withdraw};
-use kronika_testkit::given;
+use kronika_testkit::{given, shapes};
 
 #[test]
 fn money_that_is_not_there_cannot_be_withdrawn() {
@@ -19,4 +19,9 @@ fn money_that_is_not_there_cannot_be_withdrawn() {
         .when(Balance {})
         .then_nothing()
         .then_reply(200);
+}
+
+#[test]
+fn what_is_recorded_can_still_be_read() {
+    shapes("examples/account-shapes.lock").aggregate::<Account>().check();
 }

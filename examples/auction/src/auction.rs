@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 // lines: begin auction
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
 pub struct Auction {
     pub(crate) item: String,
     pub(crate) opening_bid_cents: Cents,
@@ -18,7 +18,7 @@ pub struct Auction {
     closed: bool,
 }
 
-#[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(Event, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 pub enum AuctionEvent {
     Opened { item: String, opening_bid_cents: Cents },
     BidPlaced(Bid),

@@ -15,6 +15,8 @@ mod read_models;
 mod replay;
 mod serve;
 mod service;
+#[cfg(test)]
+mod shapes;
 mod simulate;
 mod traffic;
 

@@ -13,7 +13,7 @@ use axum::{
 use kronika_core::{
     About, Act, By, Folded, KeyText, On, ParkedRequest, Projection, ProjectionName, Value,
 };
-use kronika_http::{HttpLimits, Problem, Query};
+use kronika_http::{HttpLimits, Problem, ProblemKind, Query};
 use kronika_macros::Row;
 use kronika_testkit::MemoryReadModels;
 use serde_json::json;
@@ -25,10 +25,10 @@ use std::{
     time::Duration,
 };
 
-/// Balances by account; notes are refused until it is mended.
+/// Balances by account; deposits of 13 cents are refused until it is mended.
 #[derive(Clone, Default)]
 struct Balances {
-    takes_notes: Arc<AtomicBool>,
+    is_mended: Arc<AtomicBool>,
 }
 
 #[derive(Row)]
@@ -55,12 +55,11 @@ impl On<Account> for Balances {
         _: &About<'_>,
     ) -> Folded {
         let balance = row.get_or_insert(Balance { cents: 0 });
-        match event {
-            AccountEvent::Deposited { cents } => balance.cents += i64::from(*cents),
-            AccountEvent::Noted { .. } if !self.takes_notes.load(Ordering::Relaxed) => {
-                Err("notes are not known")?;
+        if let AccountEvent::Deposited { cents } = event {
+            if *cents == 13 && !self.is_mended.load(Ordering::Relaxed) {
+                Err("it brings bad luck")?;
             }
-            _ => {}
+            balance.cents += i64::from(*cents);
         }
         Ok(())
     }
@@ -81,7 +80,10 @@ async fn service(projection: Balances) -> Fixture {
         let (one, all) = (read_models.clone(), read_models.clone());
         let balance = async move |Path(id): Path<String>| match cents(&one, &id) {
             Some(cents) => Ok(Json(json!({"cents": cents}))),
-            None => Err(Problem::not_found("there is no such balance")),
+            None => {
+                let detail = "there is no such balance";
+                Err(Problem::new(ProblemKind::NotFound, StatusCode::NOT_FOUND, detail))
+            }
         };
         let sum = async move || {
             let sum: i64 = ["a1", "a2"].iter().filter_map(|id| cents(&all, id)).sum();
@@ -164,8 +166,8 @@ async fn answers_say_what_is_parked_and_waiting_for_it_is_refused() {
     let service = service(projection.clone()).await;
     service.account("a1", 1).await;
     service.account("a2", 1).await;
-    let note = service.post("/account/a1/note", json!({"text": "hello"})).await;
-    let token = note.is(StatusCode::OK).header("kronika-position").to_owned();
+    let bad = service.post("/account/a1/deposit", json!({"cents": 13})).await;
+    let token = bad.is(StatusCode::OK).header("kronika-position").to_owned();
     let ask = |path: &str| Ask::get(path).header("kronika-position", &token);
     let problem = ask("/balances/a1").of(&service).await.problem(409, "parked");
     assert_eq!(problem["projection"], "balances");
@@ -179,7 +181,7 @@ async fn answers_say_what_is_parked_and_waiting_for_it_is_refused() {
     let without_token = Ask::get("/balances/a1").response(&service).await;
     assert_eq!(without_token.status(), StatusCode::OK);
     assert_eq!(parked(&without_token), Some(b"1".to_vec()));
-    projection.takes_notes.store(true, Ordering::Relaxed);
+    projection.is_mended.store(true, Ordering::Relaxed);
     let projections = service.kronika.projections();
     let (name, key) = (ProjectionName::new("balances").unwrap(), KeyText::new("a1").unwrap());
     let id = projections.status()[0].id();
@@ -189,5 +191,5 @@ async fn answers_say_what_is_parked_and_waiting_for_it_is_refused() {
     let mut watch = projections.watch("balances").unwrap();
     watch.wait_for(|status| status.parked.is_empty()).await.unwrap();
     let mended = ask("/balances/a1").of(&service).await.is(StatusCode::OK);
-    assert_eq!(mended.json(), json!({"cents": 1}));
+    assert_eq!(mended.json(), json!({"cents": 14}));
 }
