@@ -41,5 +41,5 @@ mod states;
 pub use limits::HttpLimits;
 pub use problem::{Problem, ProblemKind};
 pub use query::Query;
-pub use serve::{ServeLimits, Served, serve};
+pub use serve::{ServeLimits, Served, listen, serve};
 pub use service::{Service, ServiceError};

@@ -59,11 +59,13 @@ async fn answer(
     let key = waiting.key_of(&path);
     let answer = async {
         waiting.wait(request.headers(), key.as_ref()).await?;
-        let parked = waiting.parked(key.as_ref());
+        let before = waiting.parked(key.as_ref());
         let mut response = match waiting.is_live && wants_feed(&request) {
-            true => live(waiting.clone(), key, request, next).await?,
+            true => live(waiting.clone(), key.clone(), request, next).await?,
             false => as_problem(next.run(request).await).await,
         };
+        // What was parked or mended meanwhile may or may not show in the answer.
+        let parked = before.max(waiting.parked(key.as_ref()));
         if parked > 0 {
             response.headers_mut().insert(PARKED, HeaderValue::from(parked));
         }

@@ -11,9 +11,9 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::timeout,
@@ -51,6 +51,25 @@ impl Default for ServeLimits {
     }
 }
 
+/// Connections that may wait to be accepted; the system's own bound may be lower.
+const WAITING_MAX: u32 = 4096;
+
+/// Listens on an address, within a tokio runtime, with room for a thousand clients that come at once. The system's
+/// default queue of 128 connections resets some of them.
+///
+/// # Errors
+/// If the address cannot be listened on.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Connections of a service that has just ended keep no other from starting.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING_MAX)
+}
+
 /// How serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Served {
@@ -67,7 +86,7 @@ pub enum Served {
 /// # async fn example(router: axum::Router) -> std::io::Result<()> {
 /// use kronika_http::{ServeLimits, serve};
 ///
-/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// let listener = kronika_http::listen("127.0.0.1:8080".parse()?)?;
 /// serve(listener, router, ServeLimits::default(), std::future::pending()).await;
 /// # Ok(())
 /// # }

@@ -144,6 +144,11 @@ impl Service {
                 let (path, projection) = (query.path.clone(), missing.clone());
                 return Err(ServiceError::NoProjection { path, projection });
             }
+            let is_there = |name: &&String| query.path.contains(&format!("{{{name}}}"));
+            if let Some(name) = query.key.iter().find(|name| !is_there(name)) {
+                let (path, why) = (query.path.clone(), format!("its key names {{{name}}}"));
+                return Err(ServiceError::Path { path, why });
+            }
         }
         let description = openapi::describe(&Description {
             title,

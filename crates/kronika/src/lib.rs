@@ -22,23 +22,25 @@ mod schema_evolution {}
 #[cfg(feature = "embedded")]
 pub use embedded::{Embedded, EmbeddedError};
 pub use kronika_core::{
-    About, Aggregate, AggregateId, Append, AppendBy, AppendError, AppendHeader, AppendId,
-    AppendMore, Appended, BoxFuture, Capabilities, ClaimError, Codec, CodecError, Column,
-    ColumnValue, Command, Committed, Context, Decision, Direction, DynJournal, DynSnapshotStore,
-    Effect, Epoch, Event, EventFilter, EventId, EventKind, Folded, Followed, Follows, Handle,
-    HistoryDiverged, Incarnation, Journal, Key, Keyed, Kind, Lease, Lifted, Loading, Mark,
-    Metadata, Never, NewEvent, On, Origin, Outcome, Ownership, PartitionId, PartitionPage,
-    Position, Projection, ReadError, ReadPartition, ReadStream, RecordedAppend, RecordedEvent,
-    Rejection, RejectionKind, Row, SLICES, Shape, SharedJournal, SharedReadModelStore,
-    SharedSnapshotStore, Slice, SliceRange, Snapshot, SnapshotError, SnapshotStore, StreamCursor,
-    StreamId, StreamIdError, StreamPage, Timer, Timestamp, Token, TokenError, Upcast, Value,
-    Version, ensure,
+    About, Act, ActError, ActRecord, Aggregate, AggregateId, Append, AppendBy, AppendError,
+    AppendHeader, AppendId, AppendMore, Appended, BoxFuture, By, Capabilities, ClaimError, Codec,
+    CodecError, Column, ColumnValue, Command, Committed, Context, Decision, Direction, DynJournal,
+    DynSnapshotStore, Effect, Epoch, Event, EventFilter, EventId, EventKind, Folded, Followed,
+    Follows, Generation, Handle, HistoryDiverged, Incarnation, Journal, Key, KeyText, Keyed, Kind,
+    Lease, Letter, Lifted, Loading, Mark, Metadata, Never, NewEvent, On, Order, Origin, Outcome,
+    Ownership, ParkedKey, ParkedRequest, PartitionId, PartitionPage, Position, Projection,
+    ProjectionName, ReadError, ReadModel, ReadModelId, ReadModelStore, ReadPartition, ReadStream,
+    RecordedAppend, RecordedEvent, Rejection, RejectionKind, Row, SLICES, Shape, SharedJournal,
+    SharedReadModelStore, SharedSnapshotStore, Slice, SliceRange, Snapshot, SnapshotError,
+    SnapshotStore, Stage, StreamCursor, StreamId, StreamIdError, StreamPage, Timer, Timestamp,
+    Token, TokenError, Upcast, Value, Version, ensure,
 };
 #[doc(hidden)]
 pub use kronika_core::{decode_lifted, decode_variant, encode_variant};
 #[cfg(feature = "http")]
 pub use kronika_http::{
-    HttpLimits, Problem, ProblemKind, Query, ServeLimits, Served, Service, ServiceError, serve,
+    HttpLimits, Problem, ProblemKind, Query, ServeLimits, Served, Service, ServiceError, listen,
+    serve,
 };
 #[cfg(feature = "embedded")]
 pub use kronika_log::{
@@ -49,8 +51,8 @@ pub use kronika_runtime::{
     Aggregates, Builder, CommandError, CommandInfo, CommandOptions, Commands, DynAggregates,
     EncodedAnswer, EncodedRejection, EncodedState, Environment, ExpectedVersion, Failure, Kronika,
     Limits, ProjectionError, ProjectionSettings, ProjectionState, ProjectionStatus, Projections,
-    Receipt, RegisteredProjection, RegistrationError, SendCommand, Standing, StartError, Stats,
-    Store, Waited,
+    Receipt, RegisteredProjection, RegistrationError, Replay, ReplayError, ReplayStep, ReplayUntil,
+    Replayed, RowsChanged, SendCommand, Standing, StartError, Stats, Store, Waited,
 };
 #[cfg(feature = "embedded")]
 pub use kronika_sqlite::{

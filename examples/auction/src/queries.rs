@@ -17,6 +17,7 @@ pub fn queries(read_models: &SqliteReadModels) -> Vec<Query> {
     vec![
         Query::get("/auctions", move |parameters| auctions(for_auctions.clone(), parameters))
             .waits_for(["auctions"])
+            .live()
             .summary("Auctions: filtered, ordered, in pages")
             .parameter::<Option<String>>("item", "Only of this item")
             .parameter::<Option<bool>>("open", "Only open ones, or only closed ones")
@@ -30,10 +31,13 @@ pub fn queries(read_models: &SqliteReadModels) -> Vec<Query> {
             .answers::<AuctionsPage>(),
         Query::get("/bidders/{id}", move |id| bidder(for_bidders.clone(), id))
             .waits_for(["bidders"])
+            .key(["id"])
+            .live()
             .summary("A bidder: auctions led, bids placed, amount due if all closed now")
             .answers::<BidderView>(),
         Query::get("/items", move || items(for_items.clone()))
             .waits_for(["items"])
+            .live()
             .summary("Items: auctions, bids, mean and highest price")
             .answers::<ItemsPage>(),
     ]

@@ -13,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
@@ -37,7 +36,7 @@ async fn serve(
     listen: SocketAddr,
     quiet: bool,
 ) -> Result<(), String> {
-    let listener = TcpListener::bind(listen).await;
+    let listener = kronika::listen(listen);
     let listener = listener.map_err(|error| format!("{listen} cannot be listened on: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let router = running.router()?;

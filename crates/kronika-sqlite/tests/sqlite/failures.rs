@@ -248,3 +248,61 @@ async fn waiting_begins_before_the_event_is_there() {
         assert_eq!(row.cents, (0..=cents).sum::<i64>());
     }
 }
+
+/// A fold that waits for ever at a closed purse, until it is let go.
+struct Endless(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Projection for Endless {
+    const NAME: &'static str = "endless";
+    type Key = String;
+    type Row = Ratio;
+    type Follows = (Purse,);
+}
+
+impl kronika_core::On<Purse> for Endless {
+    fn keys(
+        &self,
+        _: &PurseEvent,
+        about: &kronika_core::About<'_>,
+    ) -> impl IntoIterator<Item = String> {
+        [about.id().to_owned()]
+    }
+    fn on(
+        &self,
+        row: &mut Option<Ratio>,
+        _: &String,
+        event: &PurseEvent,
+        _: &kronika_core::About<'_>,
+    ) -> kronika_core::Folded {
+        if matches!(event, PurseEvent::Closed {}) {
+            let _ = self.0.lock().unwrap().recv();
+        }
+        *row = Some(Ratio { ratio: 1.0 });
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_fold_that_never_ends_stops_its_projection_named_and_the_others_go_on() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    record(&journal, "a", &[added(5), PurseEvent::Closed {}, added(7)]);
+    let (release, waits) = std::sync::mpsc::channel();
+    let registered = vec![
+        RegisteredProjection::keyed(Endless(std::sync::Mutex::new(waits))),
+        RegisteredProjection::keyed(Purses),
+    ];
+    let settings = kronika_runtime::ProjectionSettings {
+        event_time_max: Duration::from_millis(50),
+        ..small()
+    };
+    let projections = start_with(&journal, &read_models, registered, settings);
+    let error = until_failed(&projections, "endless").await.error.unwrap().to_string();
+    assert!(error.starts_with("event closed at position 2 "), "{error}");
+    assert!(error.contains("its handler does not end within 50ms"), "{error}");
+    record(&journal, "b", &[added(6)]);
+    let token = head(&journal).await;
+    assert_eq!(projections.wait_for(&["purses"], &token, SOON).await, Waited::There);
+    assert_eq!(found(&read_models).await["b"].cents, 6);
+    drop(release);
+}

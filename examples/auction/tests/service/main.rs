@@ -4,6 +4,7 @@
 mod bids;
 mod directories;
 mod kills;
+mod own_writes;
 mod replays;
 mod requests;
 mod serving;
