@@ -3,6 +3,7 @@
 mod fakes;
 mod operating;
 mod parking;
+mod replay;
 
 use super::*;
 use crate::environment::Environment;
