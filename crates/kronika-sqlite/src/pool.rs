@@ -120,11 +120,10 @@ struct Waiting {
 
 impl Waiting {
     fn take(&mut self) -> Option<Job> {
-        if self.behind.is_empty() || self.turns < TURNS_MAX {
-            if let Some(job) = self.next.pop_front() {
-                self.turns = if self.behind.is_empty() { 0 } else { self.turns + 1 };
-                return Some(job);
-            }
+        let goes_on = self.behind.is_empty() || self.turns < TURNS_MAX;
+        if goes_on && let Some(job) = self.next.pop_front() {
+            self.turns = if self.behind.is_empty() { 0 } else { self.turns + 1 };
+            return Some(job);
         }
         self.turns = 0;
         self.behind.pop_front()

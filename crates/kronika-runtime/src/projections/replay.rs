@@ -203,9 +203,9 @@ impl Going {
             let read = ReadPartition::after(partition, after.position).filter(filter.clone());
             let read = ReadPartition { limit_events: self.batch_events_max, ..read };
             let page = self.journal.read_partition(read).await.map_err(ProjectionError::from)?;
-            match check_page(after, &page.events, page.scanned, page.at_head) {
-                Err(End::Failed(error)) => return Err(error.into()),
-                Err(_) | Ok(()) => {}
+            let checked = check_page(after, &page.events, page.scanned, page.at_head);
+            if let Err(End::Failed(error)) = checked {
+                return Err(error.into());
             }
             let count = page.events.len();
             let within = |event: &RecordedEvent| {

@@ -140,7 +140,7 @@ impl Runner {
             if changes().next().is_some() {
                 status.parked = following.parked.keys().cloned().collect();
             }
-            if let Some(failure) = changes().filter_map(failure_of).last() {
+            if let Some(failure) = changes().filter_map(failure_of).next_back() {
                 status.error = Some(Box::new(failure).into());
             }
         });

@@ -59,6 +59,9 @@ pub(super) enum Outcome<R> {
     Failed(usize, String),
 }
 
+/// What a careful fold came to: the row before the event that failed, and which one failed and why.
+pub(super) type Careful<R> = (Outcome<R>, Option<(usize, String)>);
+
 impl<P: Projection> Touched<P> {
     pub fn keys(&self) -> impl Iterator<Item = &P::Key> {
         self.groups().map(|touches| &touches[0].0)
@@ -247,7 +250,7 @@ impl<P: Projection> Folding<P> {
         touches: &[(P::Key, usize)],
         stored: Option<Vec<Value>>,
         progress: &Progress,
-    ) -> Result<(Outcome<P::Row>, Option<(usize, String)>), StoreFault> {
+    ) -> Result<Careful<P::Row>, StoreFault> {
         let key = &touches[0].0;
         let was_stored = stored.is_some();
         let mut row = self.row(key, stored)?;
