@@ -54,6 +54,10 @@ fn words(line: &str) -> Vec<String> {
         if !character.is_alphanumeric() || (character.is_uppercase() && after_lowercase) {
             words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
         }
+        if ",;:(){}".contains(character) {
+            // What stands on both sides of it is no one term.
+            words.push(character.to_string());
+        }
         if character.is_alphanumeric() {
             word.extend(character.to_lowercase());
         }
@@ -91,6 +95,7 @@ mod tests {
         check("pub const SCHEMA_VERSION: u32 = 1;", 1);
         check("the event is stored", 0);
         check("event, stored", 0);
+        check("use core::{RecordedEvent, StoreFault};", 0);
         check("the read side", 0);
         check("the sagacious", 0);
     }

@@ -36,10 +36,13 @@ async fn until_one(
 ) -> ProjectionStatus {
     let seen = async {
         loop {
-            let found = projections.status_of_all().into_iter().find(|it| it.id() == *id);
-            match found.filter(&condition) {
-                Some(status) => return status,
-                None => tokio::time::sleep(Duration::from_millis(1)).await,
+            // It is there once the manager has seen it, and another one after each start.
+            let Some(mut watch) = projections.watch_read_model(id) else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            if let Ok(status) = watch.wait_for(|status| condition(status)).await {
+                return status.clone();
             }
         }
     };
@@ -253,7 +256,9 @@ async fn a_rebuild_keeps_the_rate_that_it_is_given() {
     let slowly =
         Act::Rebuild { name, generation: None, hold: false, events_per_second: Some(1000) };
     act(&projections, slowly).await.unwrap();
-    let status = until_one(&projections, &id(1, 2), |status| status.events_per_second > 0.0).await;
+    until_one(&projections, &id(1, 2), |status| status.events_per_second > 0.0).await;
+    let all = projections.status_of_all();
+    let status = all.iter().find(|status| status.id() == id(1, 2)).unwrap();
     assert!(status.events_per_second < 1300.0, "{status:?}");
     let left = status.time_left().unwrap();
     assert!(left > Duration::from_millis(100) && left < Duration::from_secs(5), "{left:?}");
@@ -263,7 +268,7 @@ async fn a_rebuild_keeps_the_rate_that_it_is_given() {
             let report = all.iter().find(|it| it.id == id(1, 2)).and_then(|it| it.report.clone());
             match report.filter(|report| report.lag_events > 0) {
                 Some(report) => return report,
-                None => tokio::time::sleep(Duration::from_millis(5)).await,
+                None => tokio::task::yield_now().await,
             }
         }
     };
