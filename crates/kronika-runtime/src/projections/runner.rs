@@ -1,6 +1,6 @@
 //! The loop of one read model: read, handle, wait for the head. No polling, no delay.
 //!
-//! `write.rs` brings a batch into the store, `draining.rs` handles what was parked, `switching.rs` makes the read
+//! `beginning.rs` takes it over, `write.rs` brings a batch into the store, `draining.rs` handles what was parked, `switching.rs` makes the read
 //! model the live one.
 
 use super::{
@@ -16,9 +16,8 @@ use super::{
 use crate::{environment::Environment, work::panic_message};
 use futures_util::{FutureExt, future::select_all};
 use kronika_core::{
-    Batch, BatchProjection, Checkpoint, Effort, HistoryDiverged, KeyText, Mark, OpenReadModelError,
-    Opened, Order, ParkedKey, PartitionId, RecordedEvent, SharedJournal, SharedReadModelStore,
-    Takeover, Wanted,
+    Batch, BatchProjection, Checkpoint, Effort, KeyText, Mark, Order, RecordedEvent, SharedJournal,
+    SharedReadModelStore, Wanted,
 };
 use std::{collections::BTreeMap, convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 use tokio::{
@@ -65,16 +64,16 @@ pub(super) struct Following {
     /// Up to which act parked keys were looked at.
     pub acts: u64,
     /// By partition, what was read while the batch before it was written.
-    read_ahead: Vec<Option<Ahead>>,
+    pub read_ahead: Vec<Option<Ahead>>,
     /// The batch before: dropped where it costs the next one no time.
-    done: Option<Batch>,
+    pub done: Option<Batch>,
     /// When `scanned` has to be stored.
-    due: Option<Instant>,
-    types: Vec<String>,
-    throttle: Throttle,
+    pub due: Option<Instant>,
+    pub types: Vec<String>,
+    pub throttle: Throttle,
     pub meter: Meter,
     /// Of waiting for a head that cannot be told.
-    pace: Pace,
+    pub pace: Pace,
 }
 
 /// A parked key as its runner knows it.
@@ -119,62 +118,6 @@ impl Runner {
                 self.wait(&mut following).await?;
             }
         }
-    }
-
-    /// Takes the read model over and looks whether it is of this journal's history.
-    async fn begin(&mut self) -> Result<Following, End> {
-        let partitions = self.journal.capabilities().partitions;
-        let takeover = Takeover::whole(self.journal.incarnation(), partitions);
-        let Opened { checkpoint: stored, parked } = self.open(takeover).await?;
-        self.check_history(&stored).await?;
-        let scanned: Vec<_> =
-            (0..partitions).map(|number| stored.seen.mark(PartitionId::new(number))).collect();
-        self.board.modify(|status| {
-            status.state = ProjectionState::Running;
-            status.seen = stored.seen.clone();
-            status.events = stored.events;
-            status.parked = parked.iter().map(|parked| parked.key.clone()).collect();
-        });
-        let acts = self.orders.borrow().acts;
-        let is_asked = parked.iter().any(|parked| parked.asked.is_some());
-        let again = |parked: ParkedKey| {
-            // This build may be able to handle it.
-            (parked.key, Parked { retries: 0, due: Some(Instant::now()) })
-        };
-        let mut following = Following {
-            read_ahead: scanned.iter().map(|_| None).collect(),
-            scanned,
-            parked: parked.into_iter().map(again).collect(),
-            acts,
-            done: None,
-            due: None,
-            types: self.projection.spec().types.clone(),
-            throttle: Throttle::default(),
-            meter: Meter::default(),
-            pace: Pace::new(&self.settings),
-            stored,
-        };
-        if is_asked {
-            self.drain_asked(&mut following).await?;
-        }
-        if self.projection.begins_at_head() && following.stored.seen.marks().next().is_none() {
-            self.begin_at_head(&mut following).await?;
-        }
-        Ok(following)
-    }
-
-    async fn begin_at_head(&mut self, following: &mut Following) -> Result<(), End> {
-        for index in 0..following.scanned.len() {
-            let mut pace = Pace::new(&self.settings);
-            let partition = following.scanned[index].partition;
-            following.scanned[index] = loop {
-                match self.journal.head(partition).await {
-                    Ok(head) => break head,
-                    Err(error) => self.pause_reading(error, &mut pace).await?,
-                }
-            };
-        }
-        self.save(following).await
     }
 
     /// Does what was ordered meanwhile: stop, pause, keep a rate, handle parked keys.
@@ -373,41 +316,6 @@ impl Runner {
             Ok(()) => End::Stopped,
             Err(end) => end,
         }
-    }
-
-    async fn open(&mut self, takeover: Takeover) -> Result<Opened, End> {
-        let mut pace = Pace::new(&self.settings);
-        let run = self.board.id().run;
-        loop {
-            match self.projection.open(run, takeover).await {
-                Ok(opened) => return Ok(opened),
-                Err(OpenReadModelError::Store(fault)) if fault.may_pass() => {
-                    self.pause(OpenReadModelError::Store(fault).into(), &mut pace).await?;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Promise 13: the checkpoint's events must be those that the journal has at its positions.
-    async fn check_history(&mut self, stored: &Checkpoint) -> Result<(), End> {
-        let (ours, theirs) = (self.journal.incarnation(), stored.seen.incarnation());
-        if ours != theirs {
-            return Err(HistoryDiverged { ours, theirs }.into());
-        }
-        for mark in stored.seen.marks() {
-            let mut pace = Pace::new(&self.settings);
-            let found = loop {
-                match self.journal.mark_at(mark.partition, mark.position).await {
-                    Ok(found) => break found,
-                    Err(error) => self.pause_reading(error, &mut pace).await?,
-                }
-            };
-            if found != Some(mark) {
-                return Err(ProjectionError::Diverged(mark).into());
-            }
-        }
-        Ok(())
     }
 
     /// Says what went wrong and waits before the next try, or until it is told to stop.

@@ -1,0 +1,106 @@
+//! Beginning a read model: taking it over, seeing that it is of this journal's history, and taking up what was
+//! asked for while nobody ran it.
+
+use super::{
+    orders::{Meter, Throttle},
+    pace::Pace,
+    runner::{End, Following, Parked, Runner},
+    status::{ProjectionError, ProjectionState},
+};
+use kronika_core::{
+    Checkpoint, HistoryDiverged, OpenReadModelError, Opened, ParkedKey, PartitionId, Takeover,
+};
+use tokio::time::Instant;
+
+impl Runner {
+    /// Takes the read model over and looks whether it is of this journal's history.
+    pub(super) async fn begin(&mut self) -> Result<Following, End> {
+        let partitions = self.journal.capabilities().partitions;
+        let takeover = Takeover::whole(self.journal.incarnation(), partitions);
+        let Opened { checkpoint: stored, parked } = self.open(takeover).await?;
+        self.check_history(&stored).await?;
+        let scanned: Vec<_> =
+            (0..partitions).map(|number| stored.seen.mark(PartitionId::new(number))).collect();
+        self.board.modify(|status| {
+            status.state = ProjectionState::Running;
+            status.seen = stored.seen.clone();
+            status.events = stored.events;
+            status.parked = parked.iter().map(|parked| parked.key.clone()).collect();
+        });
+        let acts = self.orders.borrow().acts;
+        let is_asked = parked.iter().any(|parked| parked.asked.is_some());
+        let again = |parked: ParkedKey| {
+            // This build may be able to handle it.
+            (parked.key, Parked { retries: 0, due: Some(Instant::now()) })
+        };
+        let mut following = Following {
+            read_ahead: scanned.iter().map(|_| None).collect(),
+            scanned,
+            parked: parked.into_iter().map(again).collect(),
+            acts,
+            done: None,
+            due: None,
+            types: self.projection.spec().types.clone(),
+            throttle: Throttle::default(),
+            meter: Meter::default(),
+            pace: Pace::new(&self.settings),
+            stored,
+        };
+        if is_asked {
+            self.drain_asked(&mut following).await?;
+        }
+        if self.projection.begins_at_head() && following.stored.seen.marks().next().is_none() {
+            self.begin_at_head(&mut following).await?;
+        }
+        Ok(following)
+    }
+
+    async fn begin_at_head(&mut self, following: &mut Following) -> Result<(), End> {
+        for index in 0..following.scanned.len() {
+            let mut pace = Pace::new(&self.settings);
+            let partition = following.scanned[index].partition;
+            following.scanned[index] = loop {
+                match self.journal.head(partition).await {
+                    Ok(head) => break head,
+                    Err(error) => self.pause_reading(error, &mut pace).await?,
+                }
+            };
+        }
+        self.save(following).await
+    }
+
+    async fn open(&mut self, takeover: Takeover) -> Result<Opened, End> {
+        let mut pace = Pace::new(&self.settings);
+        let run = self.board.id().run;
+        loop {
+            match self.projection.open(run, takeover).await {
+                Ok(opened) => return Ok(opened),
+                Err(OpenReadModelError::Store(fault)) if fault.may_pass() => {
+                    self.pause(OpenReadModelError::Store(fault).into(), &mut pace).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Promise 13: the checkpoint's events must be those that the journal has at its positions.
+    async fn check_history(&mut self, stored: &Checkpoint) -> Result<(), End> {
+        let (ours, theirs) = (self.journal.incarnation(), stored.seen.incarnation());
+        if ours != theirs {
+            return Err(HistoryDiverged { ours, theirs }.into());
+        }
+        for mark in stored.seen.marks() {
+            let mut pace = Pace::new(&self.settings);
+            let found = loop {
+                match self.journal.mark_at(mark.partition, mark.position).await {
+                    Ok(found) => break found,
+                    Err(error) => self.pause_reading(error, &mut pace).await?,
+                }
+            };
+            if found != Some(mark) {
+                return Err(ProjectionError::Diverged(mark).into());
+            }
+        }
+        Ok(())
+    }
+}
