@@ -49,6 +49,11 @@ impl Fact {
         }
     }
 
+    /// Whether a projection has to do with it.
+    pub fn is_followed(&self, projection: &str) -> bool {
+        projection == "lines" || self.is_tally
+    }
+
     /// What waits if a projection cannot handle it: keys, or its stream.
     pub fn units(&self, projection: &str) -> Vec<String> {
         match projection {
@@ -111,9 +116,12 @@ impl<'a> Seen<'a> {
         position: u64,
         letters: &'a Letters,
     ) -> Self {
-        let follows = |fact: &&Fact| projection == "lines" || fact.is_tally;
         let seen = facts.iter().take_while(|fact| fact.position <= position);
-        Self { projection, facts: seen.filter(follows).collect(), letters }
+        Self {
+            projection,
+            facts: seen.filter(|fact| fact.is_followed(projection)).collect(),
+            letters,
+        }
     }
 
     /// Events of each key or stream, in order.
