@@ -54,6 +54,9 @@ impl Acting {
         if of_name.len() >= READ_MODELS_OF_ONE && read_model.stage != Stage::Live {
             return Some(Act::Drop(id));
         }
+        if self.leaves_out && self.random.u32(..3) == 0 {
+            return Some(self.parked(id).await);
+        }
         let random = &mut self.random;
         Some(match random.u32(..20) {
             0..4 => Act::Workers(id, random.u16(1..=4)),

@@ -25,6 +25,7 @@ pub struct Found {
     pub left_out: usize,
     /// Read models that are not at the head.
     pub behind: usize,
+    pub live: Vec<ReadModelId>,
 }
 
 /// Everything about the read models of a directory; an error names the first thing that is not as it must be.
@@ -62,6 +63,7 @@ pub fn check(directory: &Path, facts: &[Fact], known: &mut Known) -> Result<Foun
         if position < handled {
             return Err(format!("the live {name} is at {position}, and was seen at {before}"));
         }
+        found.live.extend(live.iter().map(|live| live.id.clone()));
         *before = position.max(*before);
     }
     Ok(found)

@@ -2,7 +2,7 @@
 
 use crate::{LIFE, check::Known, life::Life};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufRead, BufReader},
     process::{Child, Command, ExitStatus, Stdio},
@@ -27,8 +27,8 @@ pub struct Told {
     pub acknowledged: BTreeSet<u64>,
     /// By projection, how far a reader saw it.
     pub seen: Known,
-    /// Acts that were done.
-    pub acts: usize,
+    /// Acts that were taken on, by their first words.
+    pub acts: BTreeMap<String, usize>,
     pub refused: usize,
     pub is_caught_up: bool,
 }
@@ -43,7 +43,12 @@ impl Told {
                 let seen = self.seen.entry(name.to_owned()).or_default();
                 *seen = position.parse::<u64>().unwrap().max(*seen);
             }
-            ["done:", ..] => self.acts += 1,
+            ["done:", act, what, ..] => {
+                // `3 workers for counts …`, `skip key t1 of counts …`, `drop counts …`.
+                let is_first = act.parse::<u16>().is_ok() || ["key", "all"].contains(&what);
+                let act = if is_first { format!("{act} {what}") } else { act.to_owned() };
+                *self.acts.entry(act).or_default() += 1;
+            }
             ["not", "done:", ..] => self.refused += 1,
             ["caught", "up"] => self.is_caught_up = true,
             _ => {}

@@ -6,8 +6,9 @@ use crate::{
     model,
     process::{Death, Told, live},
 };
+use kronika_core::ReadModelId;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::process::ExitStatusExt,
     process::ExitStatus,
@@ -32,6 +33,7 @@ pub struct Rounds {
     lives: u64,
     acknowledged: BTreeSet<u64>,
     known: Known,
+    live: Vec<ReadModelId>,
     sum: Sum,
 }
 
@@ -39,8 +41,10 @@ pub struct Rounds {
 #[derive(Default, Debug)]
 struct Sum {
     kills: u64,
-    acts: usize,
+    acts: BTreeMap<String, usize>,
     refused: usize,
+    /// Live read models that were others before.
+    switched: usize,
     events: usize,
     read_models: usize,
     parked: usize,
@@ -57,6 +61,7 @@ impl Rounds {
             lives: 0,
             acknowledged: BTreeSet::new(),
             known: Known::new(),
+            live: Vec::new(),
             sum: Sum::default(),
         }
     }
@@ -88,11 +93,12 @@ impl Rounds {
                 eprintln!("{} of {rounds} kills, {rate:.1}/s, {left:.0} s left", round + 1);
             }
         }
-        let Sum { kills, acts, refused, events, read_models, parked, behind } = self.sum;
+        let Sum { kills, acts, refused, switched, events, read_models, parked, behind } = self.sum;
         let seconds = begun.elapsed().as_secs_f64();
         eprintln!(
-            "{kills} kills in {seconds:.1} s: {events} events; {acts} acts done and {refused} refused; \
-             {read_models} read models looked at, {behind} of them behind the head, {parked} parked keys"
+            "{kills} kills in {seconds:.1} s: {events} events; {read_models} read models looked at, {behind} of \
+             them behind the head, {parked} parked keys, {switched} live where others were; {refused} acts \
+             refused, and taken on: {acts:?}"
         );
     }
 
@@ -170,7 +176,9 @@ impl Rounds {
             let known = self.known.entry(name).or_default();
             *known = position.max(*known);
         }
-        self.sum.acts += told.acts;
+        for (act, count) in told.acts {
+            *self.sum.acts.entry(act).or_default() += count;
+        }
         self.sum.refused += told.refused;
     }
 
@@ -181,6 +189,10 @@ impl Rounds {
         self.sum.read_models += found.read_models;
         self.sum.parked += found.parked;
         self.sum.behind += found.behind;
+        let was =
+            |id: &ReadModelId| self.live.iter().any(|live| live.name == id.name && live != id);
+        self.sum.switched += found.live.iter().filter(|id| was(id)).count();
+        self.live.clone_from(&found.live);
         Ok(found)
     }
 
@@ -188,6 +200,7 @@ impl Rounds {
         self.sum.events += model::facts(self.directory.path()).len();
         self.directory = tempfile::tempdir().unwrap();
         (self.acknowledged, self.known) = (BTreeSet::new(), Known::new());
+        self.live.clear();
     }
 
     /// The files are kept, to be looked into.
