@@ -1,13 +1,20 @@
 //! What the command line takes, and what its help teaches.
 
+mod operating;
+
 use clap::{Args, Parser, Subcommand};
 use kronika_core::{Position, StreamId, Timestamp, check_type};
+pub use operating::{
+    Acts, DropKey, DropOne, Keys, Parked, Pause, Projections, Rebuild, Resume, Retry, Run, Skip,
+    Switch, Target, Throttle, Workers,
+};
 use std::path::PathBuf;
 
-/// Looks after the journal of a Kronika service: a data directory, as the service itself is given it.
+/// Looks after a Kronika service: its journal and its read models, in a data directory, as it is given it itself.
 ///
-/// What only reads works beside the running service, and reads what was durable when it began. `import` and `restore`
-/// need the directory for themselves.
+/// What only reads works beside the running service, and reads what was durable when it began. What acts on read models
+/// is asked of the running service, through the socket `admin.sock` in its directory, or is recorded for its next start.
+/// `import` and `restore` need the directory for themselves.
 #[derive(Parser)]
 #[command(name = "kronika", version, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -23,6 +30,9 @@ Examples:
   kronika events --data shop-data order/17              what happened to one aggregate
   kronika events --data shop-data --follow              what happens, as it does
   kronika export --data shop-data > events.jsonl        one event a line
+  kronika projections --data shop-data --watch          how far are the read models?
+  kronika parked --data shop-data orders                what could not be handled?
+  kronika rebuild --data shop-data orders --why TEXT    builds a read model anew
 
 Exit codes: 0 done, 1 could not be done (one line says why), 2 wrong use.";
 
@@ -35,6 +45,19 @@ pub enum Command {
     Import(Import),
     Stats(Stats),
     Events(Events),
+    Projections(Projections),
+    Parked(Parked),
+    Acts(Acts),
+    Rebuild(Rebuild),
+    Switch(Switch),
+    Pause(Pause),
+    Resume(Resume),
+    Throttle(Throttle),
+    Workers(Workers),
+    Drop(DropOne),
+    Retry(Retry),
+    Skip(Skip),
+    DropKey(DropKey),
 }
 
 #[derive(Args)]

@@ -1,6 +1,8 @@
 //! Why a command could not be done: one line, with what to do about it.
 
+use kronika_core::{ActError, ReadError, StoreFault};
 use kronika_log::{OpenError, ToolError};
+use kronika_sqlite::SqliteOpenError;
 use std::fmt;
 
 /// Why a command could not be done.
@@ -20,6 +22,49 @@ impl From<ToolError> for Failure {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         Self::Tool(error.into())
+    }
+}
+
+impl From<SqliteOpenError> for Failure {
+    fn from(error: SqliteOpenError) -> Self {
+        // It says what to do itself, but for what SQLite alone knows.
+        let advice = match error {
+            SqliteOpenError::Sqlite { .. } => "; see who may read it, and whether it is whole",
+            _ => "",
+        };
+        Self::Words(format!("{error}{advice}"))
+    }
+}
+
+impl From<StoreFault> for Failure {
+    fn from(fault: StoreFault) -> Self {
+        let advice = match fault {
+            StoreFault::Unavailable(_) => "; try again",
+            StoreFault::Full(_) => "; make room",
+            StoreFault::Changed { .. } | StoreFault::Corrupt(_) => {
+                "; stop the service and move read-models.sqlite away, it is built anew"
+            }
+            _ => "",
+        };
+        Self::Words(format!("{fault}{advice}"))
+    }
+}
+
+impl From<ActError> for Failure {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::NotFound(what) => {
+                Self::Words(format!("{what}; `kronika projections` tells what there is"))
+            }
+            ActError::Store(fault) => fault.into(),
+            refused => Self::Words(refused.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::Words(format!("the journal cannot be read: {error}; `kronika verify` tells more"))
     }
 }
 

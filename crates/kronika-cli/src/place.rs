@@ -13,13 +13,32 @@ pub fn journal(data: &Path) -> PathBuf {
     data.join("journal")
 }
 
+/// The file of the read models of a data directory, which must be there.
+pub fn read_models(data: &Path) -> Result<PathBuf, Failure> {
+    must_be_a_directory(data)?;
+    let path = data.join("read-models.sqlite");
+    if path.exists() {
+        return Ok(path);
+    }
+    let words = format!(
+        "there are no read models in {}; name the data directory of a service, which makes them when it starts",
+        path.display()
+    );
+    Err(Failure::Words(words))
+}
+
 /// The journal of a data directory, to be read, also while somebody has it open.
 pub fn files(data: &Path) -> Result<JournalFiles, Failure> {
+    must_be_a_directory(data)?;
+    Ok(JournalFiles::new(&journal(data)))
+}
+
+fn must_be_a_directory(data: &Path) -> Result<(), Failure> {
     if data.exists() && !data.is_dir() {
         let words = format!("{} is not a directory; name the data directory", data.display());
         return Err(Failure::Words(words));
     }
-    Ok(JournalFiles::new(&journal(data)))
+    Ok(())
 }
 
 /// The journal of a data directory that is locked by this process.

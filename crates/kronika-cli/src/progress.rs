@@ -30,6 +30,34 @@ impl Bar {
     }
 }
 
+/// A bar that counts events.
+pub struct EventBar(ProgressBar);
+
+impl EventBar {
+    pub fn new(doing: String, quiet: &Quiet) -> Self {
+        let bar = ProgressBar::new(0).with_prefix(doing);
+        if quiet.quiet {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let template = "{prefix} {wide_bar} {human_pos}/{human_len} events, {msg}";
+        let style = ProgressStyle::with_template(template);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self(bar)
+    }
+
+    pub fn set(&self, done: u64, total: u64, text: String) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+        self.0.set_message(text);
+    }
+}
+
+impl Drop for EventBar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();

@@ -101,33 +101,10 @@ impl<W: Write> Printer<'_, W> {
     }
 }
 
-fn text(out: &mut impl Write, event: &RecordedEvent) -> io::Result<()> {
+/// An event on one line.
+pub fn text(out: &mut impl Write, event: &RecordedEvent) -> io::Result<()> {
     let RecordedEvent { position, version, name, schema, .. } = event;
     let (time, stream) = (output::time(event.time()), event.stream());
-    let body = readable(&event.body);
+    let body = output::plain(&String::from_utf8_lossy(&event.body));
     writeln!(out, "{position:>8}  {time}  {stream} v{version}  {name}#{schema}  {body}")
-}
-
-/// A body on one line, without anything that would move the cursor.
-fn readable(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let mut readable = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character.is_control() {
-            true => readable.extend(character.escape_default()),
-            false => readable.push(character),
-        }
-    }
-    readable
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_body_moves_no_cursor() {
-        assert_eq!(readable(b"{\"a\": \"\xc3\xbc\"}"), "{\"a\": \"ü\"}");
-        assert_eq!(readable(b"\x1b[2J\n\xff"), "\\u{1b}[2J\\n\u{fffd}");
-    }
 }

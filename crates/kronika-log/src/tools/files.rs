@@ -16,6 +16,7 @@ use crate::{
     recover::HEAD_FILE,
     segments::{segment_of, segment_path},
 };
+use kronika_core::{Incarnation, Position};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -108,14 +109,21 @@ impl JournalFiles {
         &self.path
     }
 
-    /// Whether a process has the journal open.
-    pub(crate) fn is_held(&self) -> Result<bool, ToolError> {
+    /// Whether a process has the journal open. One that opens it at this very instant may not be seen yet.
+    pub fn is_held(&self) -> Result<bool, ToolError> {
         match &self.writer {
             Writer::Nobody => Ok(false),
             Writer::Somebody => Ok(true),
             Writer::Lock(directory) => DirectoryLock::is_held(directory)
                 .map_err(|error| ToolError::reading(&directory.join("lock"), error)),
         }
+    }
+
+    /// Which history is published as durable, and the position of its last event; `None` where nobody has
+    /// published any. It costs the reading of one small file.
+    pub fn published(&self) -> Result<Option<(Incarnation, Position)>, ToolError> {
+        let head = self.head()?;
+        Ok(head.map(|head| (Incarnation::new(head.incarnation), Position::new(head.position))))
     }
 
     /// Names of all files; none for a directory that is not there.
