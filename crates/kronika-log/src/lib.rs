@@ -20,6 +20,7 @@ mod index;
 mod journal;
 mod lock;
 mod log;
+mod pace;
 mod place;
 mod pool;
 mod prepare;

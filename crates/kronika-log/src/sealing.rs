@@ -6,6 +6,7 @@
 use crate::{
     format::wrong,
     index::{Run, RunSet, Target, merge_runs},
+    pace::Pace,
     seal_segment::{FullSegment, SealFault, Sealed, seal_segment},
     segments::run_path,
     shared::Shared,
@@ -146,17 +147,19 @@ impl State {
 pub(crate) struct Sealer {
     shared: Arc<Shared>,
     sealed: Sealed,
+    pace: Pace,
 }
 
 impl Sealer {
     pub(crate) fn new(shared: Arc<Shared>, sealed: Sealed) -> Self {
-        Self { shared, sealed }
+        Self { shared, sealed, pace: Pace::at_once() }
     }
 
     /// Seals and merges until the log is closed: the sealing thread.
     pub(crate) fn run(mut self) {
         let sealing = Arc::clone(&self.shared.sealing);
         let _guard = FailOnPanic(Arc::clone(&sealing));
+        self.pace = Pace::in_pieces();
         let mut retry = RETRY;
         while !sealing.is_closed() {
             match self.step() {
@@ -208,7 +211,8 @@ impl Sealer {
 
     fn seal(&mut self, full: FullSegment) -> Result<(), ()> {
         let shared = Arc::clone(&self.shared);
-        let result = seal_segment(target(&shared), shared.index.hasher, full, &self.sealed);
+        let result =
+            seal_segment(target(&shared, &self.pace), shared.index.hasher, full, &self.sealed);
         #[cfg(feature = "planted-faults")]
         if result.is_ok() && shared.settings.plants(crate::PlantedFault::RetiredEarly) {
             shared.index.retire_early(full.segment);
@@ -271,7 +275,8 @@ impl Sealer {
     /// One run instead of several; none if the log is closed meanwhile.
     fn merged(&mut self, runs: &[Arc<Run>]) -> io::Result<Option<Arc<Run>>> {
         let shared = Arc::clone(&self.shared);
-        if !merge_runs(target(&shared), runs, || self.goes_on())? {
+        let pace = self.pace.clone();
+        if !merge_runs(target(&shared, &pace), runs, || self.goes_on())? {
             return Ok(None);
         }
         self.open((runs[0].first, runs[runs.len() - 1].last)).map(Some)
@@ -310,7 +315,8 @@ impl Sealer {
             let info = shared.segments.info_now(segment).ok_or_else(|| wrong("no such segment"))?;
             let (seal, check, end) = (info.seal, header.check(), info.end);
             let full = FullSegment { segment, seal, check, end };
-            let sealed = seal_segment(target(&shared), shared.index.hasher, full, &before);
+            let sealed =
+                seal_segment(target(&shared, &self.pace), shared.index.hasher, full, &before);
             before = sealed.map_err(|fault| match fault {
                 SealFault::Io(error) => error,
                 SealFault::Damaged(damage) => wrong(&damage.to_string()),
@@ -333,13 +339,14 @@ impl Sealer {
     }
 }
 
-fn target(shared: &Shared) -> Target<'_> {
+fn target<'a>(shared: &'a Shared, pace: &'a Pace) -> Target<'a> {
     Target {
         disk: &*shared.disk,
         directory: &shared.directory,
         incarnation: shared.incarnation,
         salt: shared.index.hasher.salt(),
         filter_bytes: shared.settings.index_bytes / 4,
+        pace,
     }
 }
 
