@@ -16,6 +16,7 @@ mod footer;
 mod format;
 #[cfg(feature = "simulation")]
 mod fuzzing;
+mod handoff;
 mod index;
 mod journal;
 mod lock;
@@ -35,6 +36,7 @@ mod recover;
 #[cfg(test)]
 mod recover_tests;
 mod replay;
+mod returning;
 mod seal_segment;
 mod sealed_prefix;
 mod sealing;
