@@ -1,10 +1,15 @@
 //! Work that may take its time, in pieces: after each one whoever else wants the core gets it.
 //!
 //! A thread that only computes is left alone by the system for a time slice of some milliseconds, whatever its
-//! priority, while a commit that a sync has just ended for waits for the core. This yields long before that.
+//! priority, while a commit that a sync has just ended for waits for the core. This yields long before that, unless
+//! somebody will soon wait for the work: where the machine has more to do than it can, who yields gets little.
 
 use std::{
     cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -20,17 +25,19 @@ pub(crate) struct Pace {
     /// When the present piece began; none where the work is done in one go.
     begun: Cell<Option<Instant>>,
     steps: Cell<u32>,
+    /// The work is behind: it is done in one go for now.
+    hurry: Arc<AtomicBool>,
 }
 
 impl Pace {
     /// In one go: where somebody waits for the work.
     pub(crate) fn at_once() -> Self {
-        Self { begun: Cell::new(None), steps: Cell::new(0) }
+        Self { begun: Cell::new(None), steps: Cell::new(0), hurry: Arc::default() }
     }
 
-    /// In pieces.
-    pub(crate) fn in_pieces() -> Self {
-        Self { begun: Cell::new(Some(Instant::now())), steps: Cell::new(0) }
+    /// In pieces, while there is no hurry.
+    pub(crate) fn in_pieces(hurry: Arc<AtomicBool>) -> Self {
+        Self { begun: Cell::new(Some(Instant::now())), steps: Cell::new(0), hurry }
     }
 
     /// A small step was done, of some nanoseconds.
@@ -44,7 +51,8 @@ impl Pace {
 
     /// A step of some microseconds was done.
     pub(crate) fn rest(&self) {
-        if self.begun.get().is_some_and(|begun| begun.elapsed() >= PIECE) {
+        let is_over = self.begun.get().is_some_and(|begun| begun.elapsed() >= PIECE);
+        if is_over && !self.hurry.load(Ordering::Relaxed) {
             thread::yield_now();
             self.begun.set(Some(Instant::now()));
         }
@@ -56,13 +64,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_ends_when_its_time_is_over_and_work_at_once_has_none() {
+    fn a_piece_ends_when_its_time_is_over_and_there_is_no_hurry() {
         let long_ago = Instant::now().checked_sub(PIECE).expect("the clock is older than that");
-        let pace = Pace { begun: Cell::new(Some(long_ago)), steps: Cell::new(0) };
+        let pace = Pace::in_pieces(Arc::new(AtomicBool::new(true)));
+        pace.begun.set(Some(long_ago));
+        (0..STEPS).for_each(|_| pace.step());
+        assert_eq!(pace.begun.get(), Some(long_ago), "there is a hurry");
+        pace.hurry.store(false, Ordering::Relaxed);
         (1..STEPS).for_each(|_| pace.step());
         assert_eq!(pace.begun.get(), Some(long_ago), "small steps do not look at the clock");
         pace.step();
         assert!(pace.begun.get() > Some(long_ago), "the next piece begins");
+    }
+
+    #[test]
+    fn work_at_once_has_no_pieces() {
         let pace = Pace::at_once();
         pace.rest();
         assert_eq!(pace.begun.get(), None);

@@ -14,12 +14,17 @@ use crate::{
 use std::{
     collections::VecDeque,
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 /// Full segments that wait to be sealed, at most: then the writer waits, so that memory is bounded.
 const WAITING_MAX: usize = 8;
+/// With more of them sealing hurries, so that the writer does not come to wait.
+const WAITING_CALMLY_MAX: usize = 2;
 /// Between two tries after a failure, at first and at last: each may read much before it fails again.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(16);
@@ -29,6 +34,8 @@ const RETRY_MAX: Duration = Duration::from_secs(16);
 pub(crate) struct Sealing {
     state: Mutex<State>,
     changed: Condvar,
+    /// More segments wait than is usual.
+    hurry: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +57,8 @@ impl Sealing {
     /// With segments that are full already.
     pub(crate) fn new(full: Vec<FullSegment>) -> Self {
         let state = State { full: full.into(), ..State::default() };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        let hurry = Arc::new(AtomicBool::new(state.hurries()));
+        Self { state: Mutex::new(state), changed: Condvar::new(), hurry }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -67,6 +75,7 @@ impl Sealing {
     pub(crate) fn full(&self, segment: FullSegment) {
         let mut state = self.state();
         state.full.push_back(segment);
+        self.hurry.store(state.hurries(), Ordering::Relaxed);
         self.changed.notify_all();
         #[cfg(feature = "simulation")]
         if state.never_waits {
@@ -91,9 +100,10 @@ impl Sealing {
         self.state().failure.clone()
     }
 
-    /// Ends the sealing thread.
+    /// Ends the sealing thread: whoever closes the log waits for it.
     pub(crate) fn close(&self) {
         self.state().closed = true;
+        self.hurry.store(true, Ordering::Relaxed);
         self.changed.notify_all();
     }
 
@@ -109,6 +119,7 @@ impl Sealing {
     fn sealed(&self) {
         let mut state = self.state();
         state.full.pop_front();
+        self.hurry.store(state.hurries(), Ordering::Relaxed);
         state.failure = None;
         self.changed.notify_all();
     }
@@ -135,6 +146,11 @@ impl Sealing {
 }
 
 impl State {
+    /// Whether somebody waits for sealing, or soon will.
+    fn hurries(&self) -> bool {
+        self.closed || self.full.len() > WAITING_CALMLY_MAX
+    }
+
     /// Whether whoever fills a segment waits.
     fn waits(&self) -> bool {
         let sealing = self.failure.is_none() && !self.given_up && !self.closed;
@@ -159,7 +175,7 @@ impl Sealer {
     pub(crate) fn run(mut self) {
         let sealing = Arc::clone(&self.shared.sealing);
         let _guard = FailOnPanic(Arc::clone(&sealing));
-        self.pace = Pace::in_pieces();
+        self.pace = Pace::in_pieces(Arc::clone(&sealing.hurry));
         let mut retry = RETRY;
         while !sealing.is_closed() {
             match self.step() {
