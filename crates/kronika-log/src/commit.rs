@@ -45,7 +45,7 @@ pub(crate) struct Committer {
     /// Results of a group whose last part is still to come.
     carried: Vec<Appended>,
     done: Vec<Done>,
-    returning: Returning,
+    pub(crate) returning: Returning,
     /// What the batch that is being filled waits for.
     awaited: Option<Awaited>,
     failed: Option<String>,

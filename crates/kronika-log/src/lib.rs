@@ -8,6 +8,8 @@ mod batch;
 mod by_footer;
 mod commit;
 mod commit_at;
+#[cfg(test)]
+mod commit_tests;
 mod disk;
 mod error;
 mod follower;

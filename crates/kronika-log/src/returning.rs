@@ -51,6 +51,12 @@ pub(crate) struct Returning {
 }
 
 impl Returning {
+    /// So many callers were answered just now, and are awaited.
+    #[cfg(test)]
+    pub(crate) fn awaiting(callers: usize, sync: Duration) -> Self {
+        Self { sync, at: Some(Instant::now()), callers, awaited: true, ..Self::default() }
+    }
+
     /// Whether commits wait for callers.
     pub(crate) fn are_awaited(&self) -> bool {
         self.awaited
