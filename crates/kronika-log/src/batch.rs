@@ -1,10 +1,13 @@
 //! A commit on its way: its bytes, the appends in it, and who is to be answered when it is durable.
 
 use crate::{
-    format::{COMMIT_HEADER_BYTES, CommitKind},
+    format::{COMMIT_BYTES_MAX, COMMIT_HEADER_BYTES, CommitKind, encode_append},
     index::Admitted,
 };
-use kronika_core::{AppendError, AppendId, Appended, Loading, Mark, StreamId, Timestamp, Version};
+use kronika_core::{
+    Append, AppendError, AppendId, Appended, Committed, Loading, Mark, PartitionId, StreamId,
+    Timestamp, Version,
+};
 use tokio::sync::oneshot;
 
 /// A buffer that grew beyond this is not kept.
@@ -94,6 +97,40 @@ impl Batch {
         if let Some((reply, bytes)) = last {
             (part.reply, part.bytes) = (Some(reply), bytes);
         }
+    }
+
+    /// Encodes an append into it, or leaves it as it was.
+    pub(crate) fn put(
+        &mut self,
+        append: &Append,
+        admitted: Admitted,
+        key: Option<u128>,
+    ) -> Appended {
+        let at = self.buffer.len();
+        let events = append.events.len();
+        let encoded =
+            encode_append(&mut self.buffer, append, self.mark.position.plus(1), self.time);
+        let (bytes, most) = (self.buffer.len() - at, COMMIT_BYTES_MAX - 2 * COMMIT_HEADER_BYTES);
+        let encoded = match encoded {
+            Ok(()) if bytes > most => {
+                Err(AppendError::TooLarge(format!("{bytes} bytes, at most {most}")))
+            }
+            encoded => encoded,
+        };
+        if let Err(error) = encoded {
+            self.buffer.truncate(at);
+            return Err(error);
+        }
+        let mark = append.events.last().map(|event| {
+            let id = event.id.unwrap_or_else(|| append.id.event(events - 1));
+            Mark::at(PartitionId::default(), self.mark.position.plus(events as u64), id)
+        });
+        self.mark = mark.unwrap_or(self.mark);
+        self.records += 1;
+        let (id, stream, loading) = (append.id, append.stream.clone(), append.loading);
+        let end = append.expected.plus(events as u64);
+        self.pending.push(Pending { stream, loading, admitted, at, id, end, key });
+        Ok(Committed { version: end, time: self.time, mark })
     }
 
     /// Drops its appends, and keeps who is to be answered.

@@ -5,27 +5,29 @@
 
 use crate::{
     admit::Admission,
-    batch::{Batch, Part, Pending, Reply},
+    batch::{Batch, Part, Reply},
     disk::{DiskFile, write_full},
     format::{
-        COMMIT_BYTES_MAX, COMMIT_HEADER_BYTES, Claim, CommitKind, FIRST_COMMIT, PublishedHead,
-        bytes_estimate, encode_append, encode_claim,
+        COMMIT_BYTES_MAX, Claim, CommitKind, FIRST_COMMIT, PublishedHead, bytes_estimate,
+        encode_claim,
     },
+    handoff::{AbandonOnDrop, Filling, Handoff},
     index::{Admitted, AppendEntry, NotAdmitted, VERSION_MAX},
     place::Place,
     queue::{ClaimRequest, Group, Work},
     recent::StoredCommit,
+    returning::{Awaited, Returning},
     shared::{Durable, Shared},
-    write::{Done, Handoff, WriteFault, Written},
+    write::{Done, WriteFault, Written},
 };
 use bytes::Bytes;
 use kronika_core::{
-    Append, AppendError, Appended, ClaimError, Committed, Lease, Mark, Ownership, PartitionId,
-    Position, Timestamp, Version,
+    Append, AppendError, Appended, ClaimError, Lease, Mark, Ownership, Position, Timestamp, Version,
 };
 use std::{
     collections::VecDeque,
     sync::{Arc, PoisonError},
+    time::Instant,
 };
 
 /// A batch of at most so many records is written by this thread, if nothing is being written.
@@ -43,6 +45,9 @@ pub(crate) struct Committer {
     /// Results of a group whose last part is still to come.
     carried: Vec<Appended>,
     done: Vec<Done>,
+    pub(crate) returning: Returning,
+    /// What the batch that is being filled waits for.
+    awaited: Option<Awaited>,
     failed: Option<String>,
 }
 
@@ -56,7 +61,19 @@ impl Committer {
     ) -> Self {
         let mark = shared.durable().mark;
         let (carried, done, failed) = (Vec::new(), Vec::new(), None);
-        Self { shared, handoff, head_file, admission, mark, time, carried, done, failed }
+        Self {
+            shared,
+            handoff,
+            head_file,
+            admission,
+            mark,
+            time,
+            carried,
+            done,
+            returning: Returning::default(),
+            awaited: None,
+            failed,
+        }
     }
 
     /// Works until the queue is closed and empty; it has begun.
@@ -75,10 +92,14 @@ impl Committer {
     /// Waits for something to do and does all of it; false when the queue is closed and empty. `work` is empty
     /// before and after.
     pub(crate) fn turn(&mut self, work: &mut VecDeque<Work>) -> bool {
-        if !self.shared.queue.take(work, &mut self.done) {
+        if !self.shared.queue.take(work, &mut self.done, self.awaited) {
             return false;
         }
+        self.returning.arrived(Instant::now(), work.iter().filter(|one| one.counts()).count());
         self.settle();
+        if self.returning.are_awaited() {
+            self.handoff.hold();
+        }
         for one in work.drain(..) {
             match one {
                 Work::Group(group) => self.group(group),
@@ -91,8 +112,33 @@ impl Committer {
                 Work::RefusedUpTo(loading) => self.admission.broke_up_to(loading),
             }
         }
-        self.offer(RECORDS_HERE_MAX);
+        self.awaited = self.go_on();
         true
+    }
+
+    /// Lets the batch be written, unless it waits for callers that come back: then it gives for how many, and the
+    /// batch is written here, since nobody else has anything to do.
+    fn go_on(&mut self) -> Option<Awaited> {
+        if !self.returning.are_awaited() {
+            self.offer(RECORDS_HERE_MAX);
+            return None;
+        }
+        let awaited = match self.handoff.filling() {
+            // Who is waited for is known once the one before it is settled.
+            Filling::Behind => return None,
+            Filling::First => self.returning.awaited(Instant::now()),
+            Filling::Empty => None,
+        };
+        if awaited.is_none() {
+            self.offer(u32::MAX);
+        }
+        awaited
+    }
+
+    /// No batch waits for callers: time passes in steps.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn never_wait(&mut self) {
+        self.returning.is_off = true;
     }
 
     /// Lets the batch be written; settles it if that was done here.
@@ -166,7 +212,7 @@ impl Committer {
             if batch.records == 0 {
                 (batch.time, batch.mark) = (clock().max(time), mark);
             }
-            let put = put(batch, &append, admitted, key);
+            let put = batch.put(&append, admitted, key);
             batch.push(Some(put.clone()), last);
             put.map(|committed| (batch.mark, committed.time))
         });
@@ -210,14 +256,23 @@ impl Committer {
     fn settle(&mut self) {
         for done in std::mem::take(&mut self.done) {
             let Done { mut batch, result } = done;
+            let mut took = None;
             match result {
-                Ok(Some(written)) => self.publish(&mut batch, &written),
+                Ok(Some(written)) => {
+                    took = Some(written.took);
+                    self.publish(&mut batch, &written);
+                }
                 Ok(None) => {}
                 Err(WriteFault::NoRoom(reason)) => self.take_back(&mut batch, &reason),
                 Err(WriteFault::Failed(reason)) => self.poison(&mut batch, reason),
             }
             // Once for all of them: the callers that are woken next take the same lock.
-            self.shared.queue.settled(batch.parts.iter().map(|part| part.bytes).sum());
+            let bytes = batch.parts.iter().map(|part| part.bytes).sum();
+            let queued = self.shared.queue.settled(bytes);
+            if let Some(took) = took {
+                let callers = batch.parts.iter().filter(|part| part.reply.is_some()).count();
+                self.returning.answered(Instant::now(), callers, queued, took);
+            }
             for part in batch.parts.drain(..) {
                 self.answer(part);
             }
@@ -238,7 +293,7 @@ impl Committer {
 
     /// A commit is durable: readers see it.
     fn publish(&self, batch: &mut Batch, written: &Written) {
-        let Written { place, header, head } = written;
+        let Written { place, header, head, .. } = written;
         let index = &self.shared.index;
         self.shared.segments.grew(head.end);
         index.record_commit(Position::new(header.first_position), *place);
@@ -337,47 +392,6 @@ impl Committer {
     }
 }
 
-/// Encodes an append into a batch, or leaves the batch as it was.
-fn put(batch: &mut Batch, append: &Append, admitted: Admitted, key: Option<u128>) -> Appended {
-    let at = batch.buffer.len();
-    let events = append.events.len();
-    let encoded = encode_append(&mut batch.buffer, append, batch.mark.position.plus(1), batch.time);
-    let (bytes, most) = (batch.buffer.len() - at, COMMIT_BYTES_MAX - 2 * COMMIT_HEADER_BYTES);
-    let encoded = match encoded {
-        Ok(()) if bytes > most => {
-            Err(AppendError::TooLarge(format!("{bytes} bytes, at most {most}")))
-        }
-        encoded => encoded,
-    };
-    if let Err(error) = encoded {
-        batch.buffer.truncate(at);
-        return Err(error);
-    }
-    let mark = append.events.last().map(|event| {
-        let id = event.id.unwrap_or_else(|| append.id.event(events - 1));
-        Mark::at(PartitionId::default(), batch.mark.position.plus(events as u64), id)
-    });
-    batch.mark = mark.unwrap_or(batch.mark);
-    batch.records += 1;
-    let (id, stream, loading) = (append.id, append.stream.clone(), append.loading);
-    let end = append.expected.plus(events as u64);
-    batch.pending.push(Pending { stream, loading, admitted, at, id, end, key });
-    Ok(Committed { version: end, time: batch.time, mark })
-}
-
 fn conflict(append: &Append, found: Version) -> AppendError {
     AppendError::Conflict { stream: append.stream.clone(), expected: append.expected, found }
-}
-
-/// Whatever ends the commit thread, callers are not left waiting.
-pub(crate) struct AbandonOnDrop(Arc<Shared>, Arc<Handoff>);
-
-impl Drop for AbandonOnDrop {
-    fn drop(&mut self) {
-        self.1.close();
-        self.0.queue.abandon();
-        self.0.durable.send_modify(|durable| {
-            durable.failed.get_or_insert_with(|| "the log is closed".into());
-        });
-    }
 }

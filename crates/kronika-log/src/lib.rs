@@ -8,6 +8,8 @@ mod batch;
 mod by_footer;
 mod commit;
 mod commit_at;
+#[cfg(test)]
+mod commit_tests;
 mod disk;
 mod error;
 mod follower;
@@ -16,10 +18,12 @@ mod footer;
 mod format;
 #[cfg(feature = "simulation")]
 mod fuzzing;
+mod handoff;
 mod index;
 mod journal;
 mod lock;
 mod log;
+mod pace;
 mod place;
 mod pool;
 mod prepare;
@@ -34,6 +38,7 @@ mod recover;
 #[cfg(test)]
 mod recover_tests;
 mod replay;
+mod returning;
 mod seal_segment;
 mod sealed_prefix;
 mod sealing;

@@ -8,6 +8,7 @@ use crate::{
     disk::{Disk, FileSystem, OpenMode, write_full},
     error::OpenError,
     format::{FIRST_COMMIT, HEAD_BYTES, SegmentHeader},
+    handoff::Handoff,
     index::{Hasher, Index, RunSet},
     lock::DirectoryLock,
     place::Place,
@@ -24,7 +25,7 @@ use crate::{
     settings::Settings,
     shared::{Durable, Shared},
     stats::{Counters, LogStats},
-    write::{Handoff, Tail, Writer, next_segment_bytes},
+    write::{Tail, Writer, next_segment_bytes},
 };
 use kronika_core::{Incarnation, Position};
 use std::{

@@ -3,11 +3,12 @@
 //! Nothing is decided here but whether there is room. A group that is refused still leaves a mark in the order:
 //! its streams' chains are broken for what comes after it.
 
-use crate::write::Done;
+use crate::{returning::Awaited, write::Done};
 use kronika_core::{Append, Appended, ClaimError, Epoch, Loading, Ownership, SliceRange, StreamId};
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 use tokio::sync::oneshot;
 
@@ -28,6 +29,13 @@ pub(crate) enum Work {
     Refused(Vec<(StreamId, Loading)>),
     /// More of them: everything up to this loading.
     RefusedUpTo(Loading),
+}
+
+impl Work {
+    /// Whether it is something to wait for.
+    pub(crate) fn counts(&self) -> bool {
+        matches!(self, Self::Group(_) | Self::Claim(_))
+    }
 }
 
 /// Appends that were sent together.
@@ -73,8 +81,8 @@ struct State {
     refused: usize,
     groups: usize,
     claims: usize,
-    /// The commit thread sleeps.
-    sleeping: bool,
+    /// The commit thread sleeps until so many groups and claims wait; none while it does not.
+    sleeping: Option<usize>,
     closed: bool,
 }
 
@@ -121,8 +129,9 @@ impl Queue {
     }
 
     fn wake(&self, mut state: MutexGuard<'_, State>) {
-        if state.sleeping {
-            state.sleeping = false;
+        let is_due = |least| state.groups >= least || !state.done.is_empty();
+        if state.sleeping.is_some_and(is_due) {
+            state.sleeping = None;
             drop(state);
             self.filled.notify_one();
         }
@@ -135,14 +144,30 @@ impl Queue {
         self.wake(state);
     }
 
-    /// Takes all that waits and all that was written, once there is something; false when it is closed and empty.
-    pub(crate) fn take(&self, work: &mut VecDeque<Work>, done: &mut Vec<Done>) -> bool {
+    /// Takes all that waits and all that was written, once there is something, or so much as is awaited; false when
+    /// it is closed and empty.
+    pub(crate) fn take(
+        &self,
+        work: &mut VecDeque<Work>,
+        done: &mut Vec<Done>,
+        awaited: Option<Awaited>,
+    ) -> bool {
         let mut state = self.state();
-        while state.groups == 0 && state.done.is_empty() && !state.closed {
-            state.sleeping = true;
-            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let least = awaited.map_or(1, |awaited| awaited.groups);
+        while state.groups < least && state.done.is_empty() && !state.closed {
+            state.sleeping = Some(least);
+            let Some(awaited) = awaited else {
+                state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = awaited.until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.filled.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.sleeping = false;
+        state.sleeping = None;
         std::mem::swap(&mut state.work, work);
         done.append(&mut state.done);
         (state.groups, state.claims, state.refused) = (0, 0, 0);
@@ -160,16 +185,18 @@ impl Queue {
     pub(crate) fn wait_done(&self, done: &mut Vec<Done>) {
         let mut state = self.state();
         while state.done.is_empty() {
-            state.sleeping = true;
+            state.sleeping = Some(1);
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.sleeping = false;
+        state.sleeping = None;
         done.append(&mut state.done);
     }
 
-    /// Groups of so many bytes are settled.
-    pub(crate) fn settled(&self, bytes: usize) {
-        self.state().bytes -= bytes;
+    /// Groups of so many bytes are settled; gives how many groups and claims wait.
+    pub(crate) fn settled(&self, bytes: usize) -> usize {
+        let mut state = self.state();
+        state.bytes -= bytes;
+        state.groups
     }
 
     /// Takes nothing more; what waits is still done.

@@ -13,6 +13,7 @@ use crate::{
         Section, TAG_BYTES, TYPE_BYTES, keyed_by,
     },
     index::{AppendEntry, Hasher, KeyEntry, StreamEntry, Target, is_apart, write_run},
+    pace::Pace,
     place::Place,
     recent::StoredCommit,
     segments::{footer_path, segment_path, unready},
@@ -87,7 +88,7 @@ pub(crate) fn seal_segment(
     full: FullSegment,
     before: &Sealed,
 ) -> Result<Sealed, SealFault> {
-    let read = read_segment(target.disk, target.directory, hasher, full, before)?;
+    let read = read_segment(target.disk, target.directory, hasher, full, before, target.pace)?;
     let ReadSegment { contents, header, behind } = read;
     let Sealed { state, .. } = &behind;
     write_run(target, full.segment, state.previous, &contents.entries, &contents.keys)?;
@@ -111,6 +112,7 @@ pub(crate) fn read_segment(
     hasher: Hasher,
     full: FullSegment,
     before: &Sealed,
+    pace: &Pace,
 ) -> Result<ReadSegment, SealFault> {
     let file = disk.open(&segment_path(directory, full.segment), OpenMode::Read)?;
     let mut state = before.state.clone();
@@ -143,8 +145,9 @@ pub(crate) fn read_segment(
             .commit(&commit, check, |place, head| contents.append(hasher, first.get(), place, head))
             .map_err(|malformed| damaged(full, offset, &malformed))?;
         offset = commit.end().offset();
+        pace.rest();
     }
-    contents.sort();
+    contents.sort(pace);
     let hash: [u8; 32] = hash.finalize().into();
     let none = Section::default();
     let header = FooterHeader {
@@ -240,8 +243,11 @@ impl Contents {
         number
     }
 
-    fn sort(&mut self) {
-        self.entries.sort_unstable_by_key(StreamEntry::order);
+    fn sort(&mut self, pace: &Pace) {
+        self.entries.sort_unstable_by_key(|entry| {
+            pace.step();
+            entry.order()
+        });
         self.keys.sort_unstable();
         self.tags.sort_unstable();
         self.tags.dedup();
@@ -270,7 +276,7 @@ fn write_footer(
     let unready = unready(&path);
     let written = (|| {
         let file = disk.open(&unready, OpenMode::WriteEmpty)?;
-        put_footer(file, &identity, header, contents, state)?;
+        put_footer(file, &identity, header, contents, state, target.pace)?;
         disk.rename(&unready, &path)
     })();
     if written.is_err() {
@@ -292,6 +298,7 @@ pub(crate) fn put_footer(
     mut header: FooterHeader,
     contents: &Contents,
     state: &LogState,
+    pace: &Pace,
 ) -> io::Result<()> {
     let mut writer = DerivedWriter::new(file, identity.seed(), FOOTER_HEADER_BYTES);
     writer.begin(POSITION_BYTES);
@@ -303,7 +310,10 @@ pub(crate) fn put_footer(
     }
     header.commits_by_position = writer.end();
     writer.begin(AppendSummary::BYTES as u32);
-    contents.appends.iter().try_for_each(|append| writer.push(&append.encode()))?;
+    for append in &contents.appends {
+        writer.push(&append.encode())?;
+        pace.step();
+    }
     header.appends_in_order = writer.end();
     writer.begin(TAG_BYTES);
     for (hash, ordinal) in &contents.tags {
@@ -311,6 +321,7 @@ pub(crate) fn put_footer(
         record[..8].copy_from_slice(&hash.to_le_bytes());
         record[8..].copy_from_slice(&ordinal.to_le_bytes());
         writer.push(&record)?;
+        pace.step();
     }
     header.tags = writer.end();
     writer.begin(TYPE_BYTES);

@@ -6,6 +6,7 @@
 use crate::{
     format::wrong,
     index::{Run, RunSet, Target, merge_runs},
+    pace::Pace,
     seal_segment::{FullSegment, SealFault, Sealed, seal_segment},
     segments::run_path,
     shared::Shared,
@@ -13,12 +14,17 @@ use crate::{
 use std::{
     collections::VecDeque,
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 /// Full segments that wait to be sealed, at most: then the writer waits, so that memory is bounded.
 const WAITING_MAX: usize = 8;
+/// With more of them sealing hurries, so that the writer does not come to wait.
+const WAITING_CALMLY_MAX: usize = 2;
 /// Between two tries after a failure, at first and at last: each may read much before it fails again.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(16);
@@ -28,6 +34,8 @@ const RETRY_MAX: Duration = Duration::from_secs(16);
 pub(crate) struct Sealing {
     state: Mutex<State>,
     changed: Condvar,
+    /// More segments wait than is usual.
+    hurry: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +57,8 @@ impl Sealing {
     /// With segments that are full already.
     pub(crate) fn new(full: Vec<FullSegment>) -> Self {
         let state = State { full: full.into(), ..State::default() };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        let hurry = Arc::new(AtomicBool::new(state.hurries()));
+        Self { state: Mutex::new(state), changed: Condvar::new(), hurry }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -66,6 +75,7 @@ impl Sealing {
     pub(crate) fn full(&self, segment: FullSegment) {
         let mut state = self.state();
         state.full.push_back(segment);
+        self.hurry.store(state.hurries(), Ordering::Relaxed);
         self.changed.notify_all();
         #[cfg(feature = "simulation")]
         if state.never_waits {
@@ -90,9 +100,10 @@ impl Sealing {
         self.state().failure.clone()
     }
 
-    /// Ends the sealing thread.
+    /// Ends the sealing thread: whoever closes the log waits for it.
     pub(crate) fn close(&self) {
         self.state().closed = true;
+        self.hurry.store(true, Ordering::Relaxed);
         self.changed.notify_all();
     }
 
@@ -108,6 +119,7 @@ impl Sealing {
     fn sealed(&self) {
         let mut state = self.state();
         state.full.pop_front();
+        self.hurry.store(state.hurries(), Ordering::Relaxed);
         state.failure = None;
         self.changed.notify_all();
     }
@@ -134,6 +146,11 @@ impl Sealing {
 }
 
 impl State {
+    /// Whether somebody waits for sealing, or soon will.
+    fn hurries(&self) -> bool {
+        self.closed || self.full.len() > WAITING_CALMLY_MAX
+    }
+
     /// Whether whoever fills a segment waits.
     fn waits(&self) -> bool {
         let sealing = self.failure.is_none() && !self.given_up && !self.closed;
@@ -146,17 +163,19 @@ impl State {
 pub(crate) struct Sealer {
     shared: Arc<Shared>,
     sealed: Sealed,
+    pace: Pace,
 }
 
 impl Sealer {
     pub(crate) fn new(shared: Arc<Shared>, sealed: Sealed) -> Self {
-        Self { shared, sealed }
+        Self { shared, sealed, pace: Pace::at_once() }
     }
 
     /// Seals and merges until the log is closed: the sealing thread.
     pub(crate) fn run(mut self) {
         let sealing = Arc::clone(&self.shared.sealing);
         let _guard = FailOnPanic(Arc::clone(&sealing));
+        self.pace = Pace::in_pieces(Arc::clone(&sealing.hurry));
         let mut retry = RETRY;
         while !sealing.is_closed() {
             match self.step() {
@@ -208,7 +227,8 @@ impl Sealer {
 
     fn seal(&mut self, full: FullSegment) -> Result<(), ()> {
         let shared = Arc::clone(&self.shared);
-        let result = seal_segment(target(&shared), shared.index.hasher, full, &self.sealed);
+        let result =
+            seal_segment(target(&shared, &self.pace), shared.index.hasher, full, &self.sealed);
         #[cfg(feature = "planted-faults")]
         if result.is_ok() && shared.settings.plants(crate::PlantedFault::RetiredEarly) {
             shared.index.retire_early(full.segment);
@@ -271,7 +291,8 @@ impl Sealer {
     /// One run instead of several; none if the log is closed meanwhile.
     fn merged(&mut self, runs: &[Arc<Run>]) -> io::Result<Option<Arc<Run>>> {
         let shared = Arc::clone(&self.shared);
-        if !merge_runs(target(&shared), runs, || self.goes_on())? {
+        let pace = self.pace.clone();
+        if !merge_runs(target(&shared, &pace), runs, || self.goes_on())? {
             return Ok(None);
         }
         self.open((runs[0].first, runs[runs.len() - 1].last)).map(Some)
@@ -310,7 +331,8 @@ impl Sealer {
             let info = shared.segments.info_now(segment).ok_or_else(|| wrong("no such segment"))?;
             let (seal, check, end) = (info.seal, header.check(), info.end);
             let full = FullSegment { segment, seal, check, end };
-            let sealed = seal_segment(target(&shared), shared.index.hasher, full, &before);
+            let sealed =
+                seal_segment(target(&shared, &self.pace), shared.index.hasher, full, &before);
             before = sealed.map_err(|fault| match fault {
                 SealFault::Io(error) => error,
                 SealFault::Damaged(damage) => wrong(&damage.to_string()),
@@ -333,13 +355,14 @@ impl Sealer {
     }
 }
 
-fn target(shared: &Shared) -> Target<'_> {
+fn target<'a>(shared: &'a Shared, pace: &'a Pace) -> Target<'a> {
     Target {
         disk: &*shared.disk,
         directory: &shared.directory,
         incarnation: shared.incarnation,
         salt: shared.index.hasher.salt(),
         filter_bytes: shared.settings.index_bytes / 4,
+        pace,
     }
 }
 

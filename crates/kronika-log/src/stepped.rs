@@ -6,16 +6,16 @@
 
 use crate::{
     batch::Batch,
-    commit::{AbandonOnDrop, Committer},
+    commit::Committer,
     disk::Disk,
     error::OpenError,
+    handoff::{AbandonOnDrop, Handoff},
     log::{Duties, Log, Threads},
     prepare::{Making, Preparation},
     queue::{Queue, Work},
     sealing::Sealer,
     settings::Settings,
     shared::Shared,
-    write::Handoff,
 };
 use std::{
     collections::VecDeque,
@@ -94,7 +94,7 @@ impl Log {
         path: &Path,
         settings: Settings,
     ) -> Result<(Self, Stepper), OpenError> {
-        let Duties { shared, committer, handoff, preparation, sealer, pool, .. } =
+        let Duties { shared, mut committer, handoff, preparation, sealer, pool, .. } =
             Self::open_with(disk, path, None, settings)?;
         handoff.stepped.on.store(true, Ordering::Relaxed);
         preparation.stepped.on.store(true, Ordering::Relaxed);
@@ -103,6 +103,7 @@ impl Log {
         let log = Self { shared: Arc::clone(&shared), threads: Arc::new(threads) };
         let (work, abandon) = (VecDeque::new(), committer.begin());
         shared.sealing.never_wait();
+        committer.never_wait();
         let sealer = Arc::new(Mutex::new(sealer));
         let stepper =
             Stepper { shared, committer, handoff, preparation, sealer, work, _abandon: abandon };

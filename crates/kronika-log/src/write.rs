@@ -4,7 +4,7 @@
 //! the pages clean that never reached the disk.
 
 use crate::{
-    batch::{Batch, Part},
+    batch::Batch,
     disk::write_full,
     format::{
         COMMIT_BYTES_MAX, COMMIT_HEADER_BYTES, CommitHeader, FIRST_COMMIT, PublishedHead,
@@ -12,7 +12,6 @@ use crate::{
     },
     place::Place,
     prepare::{Preparation, ReadySegment},
-    queue::Queue,
     random::Random,
     seal_segment::FullSegment,
     segments::SegmentInfo,
@@ -20,12 +19,13 @@ use crate::{
     shared::Shared,
 };
 use kronika_core::{Mark, Timestamp};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Segments grow by this factor until they have the size that is set.
 const GROWTH: u64 = 16;
-/// Batches kept to be filled again.
-const SPARE_MAX: usize = 3;
 
 /// Why a commit was not written.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(crate) struct Written {
     pub(crate) place: Place,
     pub(crate) header: CommitHeader,
     pub(crate) head: PublishedHead,
+    /// The time of the write and the sync.
+    pub(crate) took: Duration,
 }
 
 /// What came of a batch; nothing was to be written for one without records.
@@ -131,6 +133,7 @@ impl Writer {
             let synced = self.tail.active.file.sync_data();
             synced.map_err(|error| WriteFault::Failed(format!("a sync failed: {error}")))?;
         }
+        let begun = Instant::now();
         write_full(&*self.tail.active.file, &batch.buffer, offset)
             .map_err(|error| WriteFault::Failed(format!("a write failed: {error}")))?;
         #[cfg(feature = "planted-faults")]
@@ -138,12 +141,13 @@ impl Writer {
             self.publish_early(bytes, check, batch.mark);
         }
         self.sync().map_err(|error| WriteFault::Failed(format!("a sync failed: {error}")))?;
+        let took = begun.elapsed();
         self.tail.offset += bytes;
         self.tail.number += 1;
         self.tail.previous = check;
         (self.tail.mark, self.tail.time) = (batch.mark, batch.time);
         self.preparation.used(self.tail.offset, self.tail.active.header.bytes);
-        Ok(Written { place: Place::new(seal.segment, offset), header, head: self.head() })
+        Ok(Written { place: Place::new(seal.segment, offset), header, head: self.head(), took })
     }
 
     /// Publishes the commit that is not synced yet.
@@ -196,187 +200,5 @@ impl Writer {
             ..header
         });
         Ok(())
-    }
-}
-
-/// Where the commit thread fills a batch while the writing thread writes the one before it.
-///
-/// A small batch that finds nothing being written is written by the commit thread itself: one thread to wake less.
-#[derive(Debug)]
-pub(crate) struct Handoff {
-    state: Mutex<State>,
-    offered: Condvar,
-    writer: Mutex<Writer>,
-    #[cfg(feature = "simulation")]
-    pub(crate) stepped: crate::stepped::SteppedWrites,
-}
-
-#[derive(Debug)]
-struct State {
-    filling: Batch,
-    spare: Vec<Batch>,
-    /// A batch is being written.
-    writing: bool,
-    /// Batches that were taken and not settled yet.
-    unsettled: usize,
-    /// A batch failed: nothing is taken until the commit thread dealt with it.
-    halted: bool,
-    closed: bool,
-}
-
-impl Handoff {
-    pub(crate) fn new(writer: Writer) -> Self {
-        let (writing, unsettled, halted, closed) = (false, 0, false, false);
-        let (filling, spare) = (Batch::new(), Vec::new());
-        let state = State { filling, spare, writing, unsettled, halted, closed };
-        Self {
-            state: Mutex::new(state),
-            offered: Condvar::new(),
-            writer: Mutex::new(writer),
-            #[cfg(feature = "simulation")]
-            stepped: crate::stepped::SteppedWrites::default(),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Fills the batch that is written next.
-    pub(crate) fn fill<T>(&self, fill: impl FnOnce(&mut Batch) -> T) -> T {
-        fill(&mut self.state().filling)
-    }
-
-    /// Whether nothing is on its way.
-    pub(crate) fn is_idle(&self) -> bool {
-        let state = self.state();
-        state.filling.is_empty() && state.unsettled == 0
-    }
-
-    /// Lets the writing thread take the batch as soon as it can; or, if nothing is being written and the batch has
-    /// at most so many records, writes it on this thread.
-    pub(crate) fn offer(&self, records_here_max: u32) -> Option<Done> {
-        let mut state = self.state();
-        if !state.is_offered() {
-            return None;
-        }
-        // Batches are settled in the order in which they were taken, wherever they were written.
-        if state.filling.records > records_here_max || state.unsettled > 0 {
-            drop(state);
-            self.offered.notify_one();
-            return None;
-        }
-        let batch = state.take();
-        drop(state);
-        Some(self.write(batch))
-    }
-
-    /// Writes a batch on this thread, when nothing else is on its way.
-    pub(crate) fn write_alone(&self, batch: Batch) -> Done {
-        let mut state = self.state();
-        assert!(state.filling.is_empty() && state.unsettled == 0, "nothing else is on its way");
-        (state.writing, state.unsettled) = (true, 1);
-        drop(state);
-        self.write(batch)
-    }
-
-    fn write(&self, batch: Batch) -> Done {
-        let done = self.writer.lock().unwrap_or_else(PoisonError::into_inner).write(batch);
-        let mut state = self.state();
-        state.writing = false;
-        state.halted = done.result.is_err();
-        done
-    }
-
-    /// A batch was settled, and may be filled again.
-    pub(crate) fn settled(&self, mut batch: Batch) {
-        batch.clear();
-        let mut state = self.state();
-        state.unsettled -= 1;
-        if state.spare.len() < SPARE_MAX {
-            state.spare.push(batch);
-        }
-    }
-
-    /// The commit thread dealt with the batch that failed, and with the one being filled.
-    pub(crate) fn resume(&self) {
-        self.state().halted = false;
-    }
-
-    /// What is published of the log as it is.
-    pub(crate) fn head(&self) -> PublishedHead {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).head()
-    }
-
-    /// Ends the writing thread.
-    pub(crate) fn close(&self) {
-        self.state().closed = true;
-        self.offered.notify_all();
-    }
-
-    /// Writes what is offered until it is closed: the writing thread.
-    pub(crate) fn run(&self, queue: &Queue) {
-        loop {
-            let mut state = self.state();
-            while !state.closed && !state.is_offered() {
-                state = self.offered.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-            if state.closed {
-                return;
-            }
-            let batch = state.take();
-            drop(state);
-            self.write_taken(batch, queue);
-        }
-    }
-
-    /// Takes the batch that is to be written, if there is one.
-    #[cfg(feature = "simulation")]
-    pub(crate) fn try_take(&self) -> Option<Batch> {
-        let mut state = self.state();
-        state.is_offered().then(|| state.take())
-    }
-
-    /// Writes a batch that was taken, and hands it back through the queue.
-    pub(crate) fn write_taken(&self, mut batch: Batch, queue: &Queue) {
-        let parts = std::mem::take(&mut batch.parts);
-        let mut guard = FailOnPanic { handoff: self, queue, parts };
-        let mut done = self.write(batch);
-        done.batch.parts = std::mem::take(&mut guard.parts);
-        std::mem::forget(guard);
-        queue.push_done(done);
-    }
-}
-
-/// A panic while writing is a failed write: the commit thread is not left waiting, and from then on gives the
-/// answers, which have no records, out itself. It keeps the results of the batch, which may be a part of a group.
-struct FailOnPanic<'a> {
-    handoff: &'a Handoff,
-    queue: &'a Queue,
-    parts: Vec<Part>,
-}
-
-impl Drop for FailOnPanic<'_> {
-    fn drop(&mut self) {
-        let mut state = self.handoff.state();
-        (state.writing, state.halted) = (false, true);
-        drop(state);
-        let mut batch = Batch::new();
-        batch.parts = std::mem::take(&mut self.parts);
-        let reason = "the writing thread panicked".to_owned();
-        self.queue.push_done(Done { batch, result: Err(WriteFault::Failed(reason)) });
-    }
-}
-
-impl State {
-    /// Whether a batch waits that may be written now.
-    fn is_offered(&self) -> bool {
-        !self.filling.is_empty() && !self.writing && !self.halted
-    }
-
-    fn take(&mut self) -> Batch {
-        self.writing = true;
-        self.unsettled += 1;
-        std::mem::replace(&mut self.filling, self.spare.pop().unwrap_or_else(Batch::new))
     }
 }

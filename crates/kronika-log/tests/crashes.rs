@@ -72,7 +72,7 @@ impl Model {
 
     /// Compares a log with what was sent. What is there is acknowledged from now on.
     fn compare(&mut self, log: &Log) -> Result<(), String> {
-        let events = all_events(log);
+        let events = try_all_events(log).map_err(|error| format!("reading: {error}"))?;
         for (event, position) in events.iter().zip(1..) {
             if event.position != Position::new(position) {
                 return Err(format!("a hole before position {position}"));

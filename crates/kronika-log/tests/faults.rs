@@ -177,6 +177,9 @@ fn segments_that_are_missing_swapped_or_of_another_history_are_damage() {
     let disk = SimulatedDisk::new(6);
     let log = open(&disk).unwrap();
     assert_eq!(fill(&log, 0, 300), (300, None));
+    while log.stats().sealed_segments < 2 {
+        std::thread::yield_now();
+    }
     drop(log);
     assert!(disk.files().contains(&segment(3)));
     let refused = |change: &dyn Fn(&SimulatedDisk)| {

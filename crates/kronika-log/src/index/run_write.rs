@@ -10,6 +10,7 @@ use super::{
 use crate::{
     disk::{Disk, DiskFile, OpenMode},
     format::{DerivedWriter, Identity, Section},
+    pace::Pace,
     segments::{run_path, unready},
 };
 use kronika_core::Incarnation;
@@ -29,6 +30,7 @@ pub(crate) struct Target<'a> {
     pub(crate) salt: u64,
     /// A filter has at most so many bytes.
     pub(crate) filter_bytes: u64,
+    pub(crate) pace: &'a Pace,
 }
 
 /// Writes the run of one segment.
@@ -41,7 +43,10 @@ pub(crate) fn write_run(
 ) -> io::Result<()> {
     let write = |writer: &mut RunWriter<'_>| {
         writer.writer.begin(StreamEntry::BYTES as u32);
-        entries.iter().try_for_each(|entry| writer.writer.push(&entry.encode()))?;
+        for entry in entries {
+            writer.writer.push(&entry.encode())?;
+            target.pace.step();
+        }
         writer.layout.entries = writer.writer.end();
         writer.writer.begin(KeyEntry::BYTES as u32);
         keys.iter().try_for_each(|key| writer.writer.push(&key.encode()))?;
@@ -62,7 +67,7 @@ pub(crate) fn merge_runs(
     go_on: impl FnMut() -> bool,
 ) -> io::Result<bool> {
     let (first, last) = (&runs[0], &runs[runs.len() - 1]);
-    let mut turns = Turns { go_on, passed: 0, stopped: false };
+    let mut turns = Turns { go_on, passed: 0, stopped: false, pace: target.pace };
     let write = |writer: &mut RunWriter<'_>| {
         let merge = Merge::new(runs, |run| run.layout.entries)?;
         (writer.layout.entries, writer.layout.streams) =
@@ -83,17 +88,19 @@ pub(crate) fn merge_runs(
 }
 
 /// Whether work that takes long goes on: asked now and then, in each of its passes.
-struct Turns<F> {
+struct Turns<'a, F> {
     go_on: F,
+    pace: &'a Pace,
     /// Records so far.
     passed: u64,
     stopped: bool,
 }
 
-impl<F: FnMut() -> bool> Turns<F> {
+impl<F: FnMut() -> bool> Turns<'_, F> {
     /// One more record; an error if it was the last.
     fn pass(&mut self) -> io::Result<()> {
         self.passed += 1;
+        self.pace.step();
         if self.passed.is_multiple_of(RECORDS_BETWEEN) && !(self.go_on)() {
             self.stopped = true;
             return Err(io::ErrorKind::Interrupted.into());
@@ -160,7 +167,7 @@ impl<'a> RunWriter<'a> {
         &mut self,
         mut merge: Merge<'_>,
         record_bytes: usize,
-        turns: &mut Turns<impl FnMut() -> bool>,
+        turns: &mut Turns<'_, impl FnMut() -> bool>,
     ) -> io::Result<(Section, u64)> {
         self.writer.begin(record_bytes as u32);
         let (mut hashes, mut last) = (0, None);
@@ -180,6 +187,7 @@ impl<'a> RunWriter<'a> {
         let mut filter = Filter::new(Filter::blocks(hashes_max, self.target.filter_bytes));
         for hash in hashes {
             filter.insert(hash?);
+            self.target.pace.step();
         }
         self.writer.begin(BLOCK_BYTES as u32);
         filter.records().try_for_each(|record| self.writer.push(&record))?;

@@ -2,19 +2,22 @@
 //! not what was written.
 
 use super::*;
-use crate::{Fault, FaultKind, disk::Disk, segments::run_path, simulated_disk::SimulatedDisk};
+use crate::{
+    Fault, FaultKind, disk::Disk, pace::Pace, segments::run_path, simulated_disk::SimulatedDisk,
+};
 use kronika_core::{AppendId, Incarnation};
 use std::{collections::BTreeMap, path::Path};
 
 const DIRECTORY: &str = "/data/journal";
 
-fn target(disk: &SimulatedDisk) -> Target<'_> {
+fn target<'a>(disk: &'a SimulatedDisk, pace: &'a Pace) -> Target<'a> {
     Target {
         disk,
         directory: Path::new(DIRECTORY),
         incarnation: Incarnation::new(7),
         salt: 3,
         filter_bytes: 1 << 20,
+        pace,
     }
 }
 
@@ -44,7 +47,7 @@ fn run_of(
     let keys = keys.iter().map(|one| KeyEntry { hash: !one.hash, place: one.entry.place });
     let mut keys = keys.collect::<Vec<_>>();
     keys.sort_unstable();
-    write_run(target(disk), segment, segment, &entries, &keys).unwrap();
+    write_run(target(disk, &Pace::at_once()), segment, segment, &entries, &keys).unwrap();
     open(disk, (segment, segment)).unwrap()
 }
 
@@ -68,7 +71,10 @@ fn a_run_gives_what_was_put_in_also_when_merged() {
         let mut model = Model::new();
         let runs = (1..=8).map(|segment| run_of(&disk, segment, &mut random, &streams, &mut model));
         let runs = runs.collect::<Vec<_>>();
-        assert!(merge_runs(target(&disk), &runs, || true).unwrap());
+        assert!(
+            merge_runs(target(&disk, &Pace::in_pieces(Default::default())), &runs, || true)
+                .unwrap()
+        );
         let merged = open(&disk, (1, 8)).unwrap();
         for hash in streams.iter().copied().chain((0..500).map(|_| random.u128(..))) {
             let expected = model.get(&hash).cloned().unwrap_or_default();
@@ -83,7 +89,11 @@ fn a_run_gives_what_was_put_in_also_when_merged() {
         }
         let streams = model.len() as u64;
         assert_eq!(merged.layout.streams, streams);
-        assert!(!merge_runs(target(&disk), &runs, || false).unwrap() || model.len() < 8192);
+        assert!(
+            !merge_runs(target(&disk, &Pace::in_pieces(Default::default())), &runs, || false)
+                .unwrap()
+                || model.len() < 8192
+        );
     }
 }
 
@@ -133,7 +143,10 @@ fn runs_that_are_merged_leave_seven_of_a_size_at_most() {
         set.runs.push(run_of(&disk, segment, &mut random, &[1, 2, 3], &mut model));
         while let Some(runs) = set.to_merge() {
             let runs = runs.to_vec();
-            assert!(merge_runs(target(&disk), &runs, || true).unwrap());
+            assert!(
+                merge_runs(target(&disk, &Pace::in_pieces(Default::default())), &runs, || true)
+                    .unwrap()
+            );
             set = set.replaced(open(&disk, (runs[0].first, runs[runs.len() - 1].last)).unwrap());
         }
         assert_eq!(set.covered(), segment);
@@ -154,7 +167,10 @@ fn many_runs_of_one_size_are_merged_eight_at_a_time() {
     while let Some(runs) = set.to_merge() {
         let runs = runs.to_vec();
         assert_eq!(runs.len(), 8, "each is read ahead");
-        assert!(merge_runs(target(&disk), &runs, || true).unwrap());
+        assert!(
+            merge_runs(target(&disk, &Pace::in_pieces(Default::default())), &runs, || true)
+                .unwrap()
+        );
         set = set.replaced(open(&disk, (runs[0].first, runs[7].last)).unwrap());
         assert_eq!(set.covered(), 75);
     }
@@ -176,7 +192,7 @@ fn a_merge_is_asked_to_stop_in_each_of_its_passes() {
     let mut asked = 0;
     let mut until = |last| {
         asked = 0;
-        let merged = merge_runs(target(&disk), &runs, || {
+        let merged = merge_runs(target(&disk, &Pace::in_pieces(Default::default())), &runs, || {
             asked += 1;
             asked < last
         });
@@ -204,7 +220,7 @@ fn a_read_that_fails_while_runs_are_merged_leaves_no_run_that_is_wrong() {
         let runs = (1..=20).map(|segment| open(&disk, (segment, segment)).unwrap());
         let runs = runs.collect::<Vec<_>>();
         disk.fail(Fault { kind: FaultKind::Read, nth, forever: false });
-        match merge_runs(target(&disk), &runs, || true) {
+        match merge_runs(target(&disk, &Pace::in_pieces(Default::default())), &runs, || true) {
             Err(_) => failed += 1,
             // There were not so many reads.
             Ok(_) => break,

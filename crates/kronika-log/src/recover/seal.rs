@@ -4,12 +4,13 @@ use super::{FULL_MAX, Scan};
 use crate::{
     error::OpenError,
     index::{Run, RunSet, Target, merge_runs},
+    pace::Pace,
     seal_segment::{FullSegment, SealFault, seal_segment},
     segments::run_path,
 };
 use std::{io, sync::Arc};
 
-impl<'a> Scan<'a> {
+impl Scan<'_> {
     /// The full segments that are not sealed.
     pub(super) fn full(&self) -> Vec<FullSegment> {
         let full = self.opened.iter().take_while(|opened| opened.header.segment < self.active);
@@ -37,7 +38,7 @@ impl<'a> Scan<'a> {
     /// Seals the first full segment. Where that fails nothing has changed here.
     fn seal(&mut self, full: FullSegment) -> Result<(), SealFault> {
         let index = Arc::clone(&self.replay.index);
-        let sealed = seal_segment(self.target(), index.hasher, full, &self.sealed)?;
+        let sealed = seal_segment(self.target(&Pace::at_once()), index.hasher, full, &self.sealed)?;
         let mut runs = RunSet::clone(&index.runs());
         let segments = (full.segment, full.segment);
         runs.runs.push(Arc::new(self.open_run(&runs, segments)?));
@@ -51,10 +52,10 @@ impl<'a> Scan<'a> {
 
     /// Merges runs while there are enough of one size: each is an open file.
     fn merge(&self) -> io::Result<()> {
-        let index = &self.replay.index;
+        let (index, pace) = (&self.replay.index, Pace::at_once());
         let mut runs = RunSet::clone(&index.runs());
         while let Some(alike) = runs.to_merge().map(<[_]>::to_vec) {
-            assert!(merge_runs(self.target(), &alike, || true)?, "nothing stopped it");
+            assert!(merge_runs(self.target(&pace), &alike, || true)?, "nothing stopped it");
             let segments = (alike[0].first, alike[alike.len() - 1].last);
             runs = runs.replaced(Arc::new(self.open_run(&runs, segments)?));
             index.publish(runs.clone());
@@ -70,13 +71,14 @@ impl<'a> Scan<'a> {
         Run::open(self.disk, self.directory, segments, room)
     }
 
-    fn target(&self) -> Target<'a> {
+    fn target<'t>(&'t self, pace: &'t Pace) -> Target<'t> {
         Target {
             disk: self.disk,
             directory: self.directory,
             incarnation: self.incarnation,
             salt: self.salt,
             filter_bytes: self.recovery.index_bytes / 4,
+            pace,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     disk::{DiskFile, read_full},
     footer::Footer,
     index::{Hasher, KeyEntry, Run, RunSums, StreamEntry},
+    pace::Pace,
     seal_segment::{
         FullSegment, ReadSegment, SealFault, Sealed, footer_identity, put_footer, read_segment,
     },
@@ -89,7 +90,8 @@ fn segments(
         };
         let (seal, check) = (opened.header.seal(), opened.header.check());
         let full = FullSegment { segment, seal, check, end: footer.header.end };
-        let read = read_segment(&*files.disk, &files.path, Hasher::new(salt), full, &before);
+        let (hasher, pace) = (Hasher::new(salt), Pace::at_once());
+        let read = read_segment(&*files.disk, &files.path, hasher, full, &before, &pace);
         let ReadSegment { contents, header, behind } = match read {
             Ok(read) => read,
             // The log was found sound: the footer's end is wrong, or the segment is read no longer.
@@ -104,7 +106,7 @@ fn segments(
         let identity = footer_identity(report.incarnation, salt, segment);
         let to = Arc::clone(&made) as Arc<dyn DiskFile>;
         let failed = |error| ToolError::reading(&footer_path(&files.path, segment), error);
-        put_footer(to, &identity, header, &contents, &behind.state).map_err(failed)?;
+        put_footer(to, &identity, header, &contents, &behind.state, &pace).map_err(failed)?;
         if let Some(offset) = made.differs(files, segment).map_err(failed)? {
             let what = "it holds something else than its segment";
             report.find(Finding::derived(&name, offset, what));

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use kronika_core::{
     Append, AppendId, Appended, Direction, Epoch, EventFilter, Journal, Loading, NewEvent,
-    PartitionId, Position, ReadPartition, ReadStream, RecordedAppend, RecordedEvent, StreamCursor,
-    StreamId, Timestamp, Version,
+    PartitionId, Position, ReadError, ReadPartition, ReadStream, RecordedAppend, RecordedEvent,
+    StreamCursor, StreamId, Timestamp, Version,
 };
 use kronika_log::Log;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,15 +51,19 @@ pub fn send_one(log: &Log, append: Append) -> Appended {
 
 /// All events of the log in order of position, read in small pages.
 pub fn all_events(log: &Log) -> Vec<RecordedEvent> {
+    try_all_events(log).unwrap()
+}
+
+pub fn try_all_events(log: &Log) -> Result<Vec<RecordedEvent>, ReadError> {
     let mut events = Vec::new();
     let mut after = Position::ZERO;
     loop {
         let read = ReadPartition::after(PartitionId::default(), after).limit_events(97);
-        let page = block_on(log.read_partition(read)).unwrap();
+        let page = block_on(log.read_partition(read))?;
         events.extend(page.events);
         after = page.scanned.position;
         if page.at_head {
-            return events;
+            return Ok(events);
         }
     }
 }
