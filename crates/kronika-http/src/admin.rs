@@ -11,6 +11,7 @@
 //! | `GET /projections/{name}/parked/{key}` | one of them, with its letters |
 //! | `GET /acts` | what was asked for, by whom and why, newest first |
 //! | `POST /projections/{name}/{act}` | rebuild, switch, pause, resume, throttle, workers, drop |
+//! | `POST /projections/{name}/replay` | handle its events anew in a scratch file, told step by step |
 //! | `POST /projections/{name}/parked/{request}` | retry or drop all parked keys |
 //! | `POST /projections/{name}/parked/{key}/{request}` | retry, skip or drop one |
 
@@ -21,6 +22,7 @@ mod fields;
 mod forms;
 mod reads;
 mod refusals;
+mod replay;
 mod socket;
 
 pub use socket::{AdminSocket, AdminSocketError};
@@ -93,6 +95,7 @@ pub(crate) fn routes(kronika: &Kronika, below: &str) -> Router {
         .route(&at("/projections"), get(reads::all))
         .route(&at("/projections/{name}"), get(reads::of_name))
         .route(&at("/projections/{name}/{act}"), post(acts::act))
+        .route(&at("/projections/{name}/replay"), post(replay::replay))
         .route(&at("/projections/{name}/parked"), get(reads::parked))
         // A key may be called like a request.
         .route(&at("/projections/{name}/parked/{key}"), get(reads::key).post(acts::on_all_parked))

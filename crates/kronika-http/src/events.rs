@@ -7,6 +7,6 @@ mod place;
 mod stream;
 
 pub(crate) use feed::feed;
-pub(crate) use form::Time;
+pub(crate) use form::{EventForm, Time};
 pub(crate) use journal::list;
 pub(crate) use stream::EventsRoute;

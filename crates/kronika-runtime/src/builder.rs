@@ -19,6 +19,7 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     fmt,
+    path::PathBuf,
     sync::Arc,
 };
 use tokio::sync::{Semaphore, watch};
@@ -40,6 +41,7 @@ struct Inner {
     typed: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     erased: Vec<Arc<dyn DynAggregates>>,
     projections: Arc<Projections>,
+    scratch: Option<MakeScratch>,
     stops: tokio::sync::Mutex<Vec<Stop>>,
 }
 
@@ -49,11 +51,20 @@ pub trait Store {
     fn journal(&self) -> SharedJournal;
     /// Where keyed projections keep their rows; `None` where it keeps none.
     fn read_models(&self) -> Option<SharedReadModelStore>;
+    /// Makes stores of read models apart from its own, to replay events into; `None`, the default, where it makes
+    /// none.
+    fn scratch(&self) -> Option<MakeScratch> {
+        None
+    }
     /// Where snapshots of aggregates are kept; `None`, the default, where it keeps none.
     fn snapshots(&self) -> Option<SharedSnapshotStore> {
         None
     }
 }
+
+/// Makes an empty store of read models in a file that is not there yet. The error is one line.
+pub type MakeScratch =
+    Arc<dyn Fn(PathBuf) -> BoxFuture<'static, Result<SharedReadModelStore, String>> + Send + Sync>;
 
 type Stop = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 type Start = Box<dyn FnOnce(Common) -> Started + Send>;
@@ -71,6 +82,7 @@ pub struct Builder {
     journal: Option<SharedJournal>,
     read_models: Option<SharedReadModelStore>,
     snapshots: Option<SharedSnapshotStore>,
+    scratch: Option<MakeScratch>,
     projections: Vec<RegisteredProjection>,
     projection_settings: ProjectionSettings,
     aggregates: Vec<(&'static str, Start)>,
@@ -106,6 +118,7 @@ impl Kronika {
             journal: None,
             read_models: None,
             snapshots: None,
+            scratch: None,
             projections: Vec::new(),
             projection_settings: ProjectionSettings::default(),
             aggregates: Vec::new(),
@@ -137,6 +150,11 @@ impl Kronika {
     /// The projections: their status, and waiting for them.
     pub fn projections(&self) -> &Arc<Projections> {
         &self.inner.projections
+    }
+
+    /// What makes stores to replay events into, where the service's store can.
+    pub fn scratch(&self) -> Option<&MakeScratch> {
+        self.inner.scratch.as_ref()
     }
 
     /// Whether this process may write, as something to watch.
@@ -174,6 +192,7 @@ impl Builder {
         self.journal = Some(store.journal());
         self.read_models = self.read_models.or_else(|| store.read_models());
         self.snapshots = self.snapshots.or_else(|| store.snapshots());
+        self.scratch = store.scratch();
         self
     }
 
@@ -243,7 +262,7 @@ impl Builder {
     /// Claims the journal and starts every part.
     pub async fn start(self) -> Result<Kronika, StartError> {
         let Self { journal, read_models, projections, projection_settings, .. } = self;
-        let Self { aggregates, snapshots, limits, environment, .. } = self;
+        let Self { aggregates, snapshots, scratch, limits, environment, .. } = self;
         let journal = journal.ok_or(StartError::NoStore)?;
         for (index, (name, _)) in aggregates.iter().enumerate() {
             check_type(name).map_err(|error| StartError::Registration(error.to_string()))?;
@@ -282,7 +301,7 @@ impl Builder {
         // A query that comes first finds its tables.
         projections.begun().await;
         let (projections, stops) = (Arc::new(projections), tokio::sync::Mutex::new(stops));
-        let inner = Inner { journal, ownership, typed, erased, projections, stops };
+        let inner = Inner { journal, ownership, typed, erased, projections, scratch, stops };
         Ok(Kronika { inner: Arc::new(inner) })
     }
 }

@@ -24,7 +24,7 @@ mod stats;
 mod work;
 
 pub use aggregates::{Aggregates, SendCommand};
-pub use builder::{Builder, Kronika, StartError, Store};
+pub use builder::{Builder, Kronika, MakeScratch, StartError, Store};
 pub use commands::{
     CommandInfo, Commands, DynAggregates, EncodedAnswer, EncodedRejection, EncodedState,
 };
@@ -35,7 +35,7 @@ pub use ownership::Standing;
 pub use projections::{
     ChangedRow, ProjectionError, ProjectionSettings, ProjectionState, ProjectionStatus,
     Projections, RegisteredProjection, RegistrationError, Replay, ReplayError, ReplayStep,
-    ReplayUntil, Replayed, RowsChanged, Waited,
+    ReplayTold, ReplayUntil, Replayed, RowsChanged, Waited,
 };
 pub use receipt::Receipt;
 pub use request::{CommandOptions, ExpectedVersion, fingerprint, is_idempotency_key};

@@ -2,9 +2,13 @@
 
 use kronika_core::{SharedJournal, SharedReadModelStore, SharedSnapshotStore};
 use kronika_log::{DirectoryLock, Log, OpenError, Settings, SnapshotSettings, Snapshots};
-use kronika_runtime::Store;
+use kronika_runtime::{MakeScratch, Store};
 use kronika_sqlite::{SqliteOpenError, SqliteReadModels, SqliteSettings};
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// A data directory of this process: `journal/`, `read-models.sqlite`, `snapshots.redb`, and `lock`, which keeps
 /// others out. The snapshots are derived: their file may be removed while nothing runs.
@@ -87,7 +91,24 @@ impl Store for Embedded {
         Some(Arc::new(self.sqlite.clone()))
     }
 
+    fn scratch(&self) -> Option<MakeScratch> {
+        Some(Arc::new(|path| Box::pin(scratch(path))))
+    }
+
     fn snapshots(&self) -> Option<SharedSnapshotStore> {
         Some(Arc::new(self.snapshots.clone()))
     }
+}
+
+/// A file for a replay: never one that is there already.
+async fn scratch(path: PathBuf) -> Result<SharedReadModelStore, String> {
+    let open = move || {
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
+        made.map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
+        let opened = SqliteReadModels::open(&path, SqliteSettings::default());
+        let opened = opened.map_err(|error| error.to_string())?;
+        Ok(Arc::new(opened) as SharedReadModelStore)
+    };
+    let opened = tokio::task::spawn_blocking(open).await;
+    opened.unwrap_or_else(|error| Err(format!("the scratch file cannot be opened: {error}")))
 }

@@ -50,9 +50,10 @@ pub use kronika_macros::{Command, Event, Key, Rejection, Row};
 pub use kronika_runtime::{
     Aggregates, Builder, CommandError, CommandInfo, CommandOptions, Commands, DynAggregates,
     EncodedAnswer, EncodedRejection, EncodedState, Environment, ExpectedVersion, Failure, Kronika,
-    Limits, ProjectionError, ProjectionSettings, ProjectionState, ProjectionStatus, Projections,
-    Receipt, RegisteredProjection, RegistrationError, Replay, ReplayError, ReplayStep, ReplayUntil,
-    Replayed, RowsChanged, SendCommand, Standing, StartError, Stats, Store, Waited,
+    Limits, MakeScratch, ProjectionError, ProjectionSettings, ProjectionState, ProjectionStatus,
+    Projections, Receipt, RegisteredProjection, RegistrationError, Replay, ReplayError, ReplayStep,
+    ReplayTold, ReplayUntil, Replayed, RowsChanged, SendCommand, Standing, StartError, Stats,
+    Store, Waited,
 };
 #[cfg(feature = "embedded")]
 pub use kronika_sqlite::{

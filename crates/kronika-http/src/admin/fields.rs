@@ -6,9 +6,9 @@ use crate::{
     problem::{Problem, ProblemKind},
 };
 use axum::{extract::Request, http::StatusCode};
-use kronika_core::{By, Generation};
+use kronika_core::{By, Generation, Timestamp};
 use serde_json::{Map, Value};
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 use tokio::time::timeout;
 
 /// Time that a body may take to come.
@@ -58,6 +58,28 @@ impl Fields {
             Some(Value::String(text)) if !text.trim().is_empty() => Ok(text),
             _ => Err(unfit(name, format!("{name} is a text that is not empty; it is recorded"))),
         }
+    }
+
+    /// A path on the service's machine, absolute so that it is the caller's and not relative to the service.
+    pub fn path(&mut self, name: &str) -> Result<PathBuf, Problem> {
+        let path = match self.0.remove(name) {
+            Some(Value::String(text)) => {
+                Some(PathBuf::from(text)).filter(|path| path.is_absolute())
+            }
+            _ => None,
+        };
+        path.ok_or_else(|| unfit(name, format!("{name} is an absolute path of a file to be made")))
+    }
+
+    /// An RFC 3339 time. Absent and `null` are the same.
+    pub fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let parsed = match self.0.remove(name) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) => text.parse::<jiff::Timestamp>().ok(),
+            Some(_) => None,
+        };
+        let time = parsed.ok_or_else(|| unfit(name, format!("{name} is an RFC 3339 time")))?;
+        Ok(Some(Timestamp::new(time.as_microsecond())))
     }
 
     /// Absent and `null` are the same.

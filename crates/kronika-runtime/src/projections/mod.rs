@@ -30,7 +30,7 @@ mod write;
 
 pub use changes::RowsChanged;
 pub use registered::{RegisteredProjection, RegistrationError};
-pub use replay::{ChangedRow, Replay, ReplayError, ReplayStep, ReplayUntil, Replayed};
+pub use replay::{ChangedRow, Replay, ReplayError, ReplayStep, ReplayTold, ReplayUntil, Replayed};
 pub use settings::ProjectionSettings;
 pub use status::{ProjectionError, ProjectionState, ProjectionStatus};
 pub use waiting::Waited;

@@ -6,8 +6,8 @@
 use super::{Projections, reading::check_page, runner::End, status::ProjectionError};
 use kronika_core::{
     Act, ActError, ActRecord, Batch, BatchError, BatchProjection, By, Checkpoint, Column, Commit,
-    CommitError, Effort, EventFilter, KeyText, Letter, LiveHistory, OpenReadModelError, Opened,
-    ParkedChange, ParkedKey, PartitionId, Position, ReadModel, ReadModelId, ReadModelSpec,
+    CommitError, Effort, EventFilter, KeyText, Letter, LiveHistory, Mark, OpenReadModelError,
+    Opened, ParkedChange, ParkedKey, PartitionId, Position, ReadModel, ReadModelId, ReadModelSpec,
     ReadModelStore, ReadPartition, RecordedEvent, Report, SharedJournal, SharedReadModelStore,
     StoreFault, SwitchError, Tables, Takeover, Timestamp, Value,
 };
@@ -15,6 +15,7 @@ use std::{
     mem,
     sync::{Arc, Mutex},
 };
+use tokio::sync::mpsc;
 
 /// What is to be replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,30 @@ pub struct ReplayStep {
     pub parked: Vec<ParkedChange>,
 }
 
+/// What a replay tells on its way.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ReplayTold {
+    /// It begins: these are the columns of its rows.
+    Begun {
+        /// Those of the key.
+        key: Vec<Column>,
+        /// The others.
+        row: Vec<Column>,
+    },
+    /// One event was handled by itself.
+    Step(Box<ReplayStep>),
+    /// A large batch was handled, up to a position of a partition; it goes to the other one there.
+    Progress {
+        /// Events handled so far.
+        events: u64,
+        /// How far it is.
+        at: Mark,
+        /// How far it goes in that partition.
+        last: Position,
+    },
+}
+
 /// A row before and after an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangedRow {
@@ -67,10 +92,6 @@ pub struct ChangedRow {
 pub struct Replayed {
     /// What is in the scratch store.
     pub read_model: ReadModelId,
-    /// Its columns: those of its key.
-    pub key: Vec<Column>,
-    /// Its columns: the others.
-    pub row: Vec<Column>,
     /// Events that were handled.
     pub events: u64,
     /// What it has seen.
@@ -99,8 +120,9 @@ impl From<OpenReadModelError> for ReplayError {
 }
 
 impl Projections {
-    /// Replays a projection's newest handler into an empty scratch store. `each` is told of every step from
-    /// [`Replay::steps_from`] on, and ends the replay by giving `false`.
+    /// Replays a projection's newest handler into an empty scratch store. It tells `told` of every step from
+    /// [`Replay::steps_from`] on and of its progress before, waits where nobody takes it, and ends early once
+    /// nobody listens.
     ///
     /// # Errors
     /// If there is no such projection, it keeps tables of its own kind, the store is not empty, or what would
@@ -109,7 +131,7 @@ impl Projections {
         &self,
         replay: &Replay,
         scratch: SharedReadModelStore,
-        mut each: impl FnMut(ReplayStep) -> bool + Send,
+        told: mpsc::Sender<ReplayTold>,
     ) -> Result<Replayed, ReplayError> {
         let name = &replay.projection;
         let (mut projection, watching) = self.in_scratch(name, scratch)?;
@@ -137,14 +159,16 @@ impl Projections {
             batch_events_max: self.settings.batch_events_max,
         };
         let before = going.at.events;
+        // Nobody may be listening: then the first event tells.
+        let _ = told.send(ReplayTold::Begun { key, row }).await;
         for partition in 0..partitions {
-            if !going.partition(PartitionId::new(partition), replay, &mut each).await? {
+            if !going.partition(PartitionId::new(partition), replay, &told).await? {
                 break;
             }
         }
         let (read_model, checkpoint) = (only.id.clone(), going.at);
         let events = checkpoint.events - before;
-        Ok(Replayed { read_model, key, row, events, checkpoint })
+        Ok(Replayed { read_model, events, checkpoint })
     }
 
     /// The projection's newest handler on the scratch store.
@@ -189,7 +213,7 @@ impl Going {
         &mut self,
         partition: PartitionId,
         replay: &Replay,
-        each: &mut (impl FnMut(ReplayStep) -> bool + Send),
+        told: &mpsc::Sender<ReplayTold>,
     ) -> Result<bool, ReplayError> {
         let head = self.journal.head(partition).await.map_err(ProjectionError::from)?;
         let last = match replay.until {
@@ -219,15 +243,19 @@ impl Going {
             let is_cut = events.len() < count;
             let steps = replay.steps_from.unwrap_or(Position::new(u64::MAX));
             let stepped = events.split_off(events.partition_point(|it| it.position < steps));
-            if let Some(last) = events.last() {
-                let mark = last.mark();
-                self.handle(Batch::new(events, self.at.clone(), mark)).await?;
+            if let Some(at) = events.last().map(RecordedEvent::mark) {
+                self.handle(Batch::new(events, self.at.clone(), at)).await?;
+                let events = self.at.events;
+                if told.send(ReplayTold::Progress { events, at, last }).await.is_err() {
+                    return Ok(false);
+                }
             }
             for event in stepped {
                 let batch = Batch::new(vec![event.clone()], self.at.clone(), event.mark());
                 let parked = self.handle(batch).await?;
                 let rows = mem::take(&mut *self.watching.changed());
-                if !each(ReplayStep { event, rows, parked }) {
+                let step = Box::new(ReplayStep { event, rows, parked });
+                if told.send(ReplayTold::Step(step)).await.is_err() {
                     return Ok(false);
                 }
             }
