@@ -25,6 +25,20 @@ impl Paths {
 
     /// A path of a query of the application.
     pub fn query(&mut self, path: &str) -> Result<(), ServiceError> {
+        self.free(path, format_args!("query {path}"))
+    }
+
+    /// The path below which the operator's API is.
+    pub fn admin(&mut self, path: &str) -> Result<(), ServiceError> {
+        if path.ends_with('/') || path.contains(['{', '}']) {
+            let why = "the operator's API has a path without parameters that ends in a name";
+            return Err(ServiceError::Path { path: path.to_owned(), why: why.to_owned() });
+        }
+        self.free(&format!("{path}/{{*rest}}"), format_args!("operator's API"))
+    }
+
+    /// A path that the application has chosen: it may be anybody's already.
+    fn free(&mut self, path: &str, owner: fmt::Arguments<'_>) -> Result<(), ServiceError> {
         let invalid =
             |why: &str| Err(ServiceError::Path { path: path.to_owned(), why: why.to_owned() });
         let Some(rest) = path.strip_prefix('/') else { return invalid("it begins with a slash") };
@@ -42,7 +56,7 @@ impl Paths {
             let (path, owner) = (path.to_owned(), owner.clone());
             return Err(ServiceError::Collision { path, owner });
         }
-        self.take(path, format_args!("query {path}"))
+        self.take(path, owner)
     }
 
     fn take(&mut self, path: &str, owner: fmt::Arguments<'_>) -> Result<(), ServiceError> {

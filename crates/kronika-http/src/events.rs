@@ -7,5 +7,6 @@ mod place;
 mod stream;
 
 pub(crate) use feed::feed;
+pub(crate) use form::Time;
 pub(crate) use journal::list;
 pub(crate) use stream::EventsRoute;

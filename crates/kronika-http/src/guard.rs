@@ -41,19 +41,27 @@ pub(crate) async fn observe(
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let method = known(request.method());
-    let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(_) => {
-            // The panic's own text was written by the panic hook; it may hold what no client should see.
-            tracing::error!(method, route, "the code behind a route panicked");
-            let detail = "the code behind this route panicked";
-            Problem::internal(ProblemKind::Panicked, detail).into_response()
-        }
-    };
+    let response = answer(method, route, next.run(request)).await;
     let (status, took) = (response.status().as_u16(), begin.elapsed());
     tracing::debug!(method, route, status, took_us = took.as_micros() as u64, "answered");
     shared.metrics.observe(&Observed { method, route, status, took });
     response
+}
+
+/// Answers also where the code of a route panics; for routes that nobody counts.
+pub(crate) async fn contain(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    answer(known(request.method()), route, next.run(request)).await
+}
+
+async fn answer(method: &str, route: &str, answer: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        // The panic's own text was written by the panic hook; it may hold what no client should see.
+        tracing::error!(method, route, "the code behind a route panicked");
+        let detail = "the code behind this route panicked";
+        Problem::internal(ProblemKind::Panicked, detail).into_response()
+    })
 }
 
 /// A client may make methods up; figures do not grow with them.

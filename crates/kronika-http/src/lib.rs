@@ -15,7 +15,11 @@
 //! | `GET /problems/{name}` | what a problem means, and what to do |
 //! | `GET /health/live`, `GET /health/ready` | whether it runs, and whether to ask it |
 //! | `GET /metrics` | figures for Prometheus |
+//!
+//! Operators look at read models and act on them by [`admin`], on a socket of its own ([`AdminSocket`]) or where
+//! the application mounts it ([`Service::admin`]).
 
+mod admin;
 mod body;
 mod commands;
 mod conflicts;
@@ -37,6 +41,7 @@ mod service;
 mod shared;
 mod states;
 
+pub use admin::{AdminSocket, AdminSocketError, admin};
 pub use limits::HttpLimits;
 pub use problem::{Problem, ProblemKind};
 pub use query::Query;

@@ -4,6 +4,7 @@
 //! client chooses: their number is bounded.
 
 mod collector;
+mod read_models;
 mod requests;
 
 pub(crate) use requests::{Metrics, Observed};

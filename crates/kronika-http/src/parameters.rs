@@ -20,13 +20,21 @@ impl<S: Send + Sync> FromRequestParts<S> for AggregateIdInPath {
     /// By name, since a router may be nested under a path with parameters of its own.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let refuse = |detail| Problem::new(ProblemKind::BadId, StatusCode::BAD_REQUEST, detail);
-        let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let Ok(Path(found)) = path else { return Err(refuse("the id is not UTF-8")) };
+        let found = in_path(parts, state).await.ok_or_else(|| refuse("the id is not UTF-8"))?;
         let id = found.into_iter().rev().find(|(name, _)| name == "id").map(|(_, id)| id);
         let id = id.ok_or_else(|| refuse("the path has no id"))?;
         check_id(&id).map_err(|error| Problem::bad_id(&error))?;
         Ok(Self(id))
     }
+}
+
+/// All that the path names, decoded; `None` if it is not UTF-8.
+pub(crate) async fn in_path<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+) -> Option<Vec<(String, String)>> {
+    let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+    path.ok().map(|Path(found)| found)
 }
 
 /// What stands behind the question mark.

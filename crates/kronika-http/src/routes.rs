@@ -1,6 +1,7 @@
 //! Which path is answered by what.
 
 use crate::{
+    admin,
     commands::{CommandRoute, json},
     conflicts::Paths,
     events::{self, EventsRoute},
@@ -54,6 +55,7 @@ pub(crate) fn router(
     queries: Vec<Query>,
     description: Bytes,
     journal: bool,
+    admin: Option<&str>,
 ) -> Router {
     let mut served = Router::new();
     for aggregates in shared.kronika.registered() {
@@ -67,6 +69,9 @@ pub(crate) fn router(
         let shared = shared.clone();
         let read = move |request: Request| journal_or_feed(shared.clone(), request);
         served = served.route("/events", get(read));
+    }
+    if let Some(below) = admin {
+        served = served.merge(admin::routes(&shared.kronika, below));
     }
     let served = served.layer(from_fn_with_state(shared.clone(), guard::admit));
     let unknown = {
@@ -132,7 +137,7 @@ async fn journal_or_feed(shared: Arc<Shared>, request: Request) -> Result<Respon
 }
 
 /// `Allow` is added by the router.
-async fn method_not_allowed(request: Request) -> Response {
+pub(crate) async fn method_not_allowed(request: Request) -> Response {
     let detail = format!("this path does not take {}", request.method());
     let status = StatusCode::METHOD_NOT_ALLOWED;
     Problem::new(ProblemKind::MethodNotAllowed, status, detail).into_response()

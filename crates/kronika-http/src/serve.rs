@@ -11,9 +11,10 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::timeout,
@@ -78,6 +79,16 @@ pub async fn serve(
     limits: ServeLimits,
     shutdown: impl Future<Output = ()>,
 ) -> Served {
+    serve_on(listener, router, limits, shutdown).await
+}
+
+/// [`serve`] on a socket of any kind.
+pub(crate) async fn serve_on(
+    listener: impl Listener,
+    router: Router,
+    limits: ServeLimits,
+    shutdown: impl Future<Output = ()>,
+) -> Served {
     let (drain, draining) = watch::channel(false);
     let router = router.layer(axum::Extension(Draining(Some(draining))));
     let service = TowerToHyperService::new(router);
@@ -133,23 +144,46 @@ fn http1(limits: &ServeLimits) -> http1::Builder {
 
 /// The next connection, once there is a place for it. Errors are the client's, or pass when others let go of
 /// their sockets.
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Listener>(
+    listener: &L,
     places: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> (L::Stream, OwnedSemaphorePermit) {
     let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                // Answers are small: waiting for more to send would only delay them.
-                let _ = stream.set_nodelay(true);
-                return (stream, place);
-            }
+        match listener.next().await {
+            Ok(stream) => return (stream, place),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+    }
+}
+
+/// A socket that is listened on.
+pub(crate) trait Listener {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// The next connection. Nothing is lost if it is not waited for to the end.
+    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>>;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        // Answers are small: waiting for more to send would only delay them.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Service {
     title: String,
     version: String,
     journal: bool,
+    admin: Option<String>,
     queries: Vec<Query>,
     limits: HttpLimits,
 }
@@ -98,6 +99,7 @@ impl Service {
             title: "Kronika service".to_owned(),
             version: "0".to_owned(),
             journal: false,
+            admin: None,
             queries: Vec::new(),
             limits: HttpLimits::default(),
         }
@@ -116,6 +118,14 @@ impl Service {
         self
     }
 
+    /// Serves the operator's API below a path, such as `/admin`: whoever may ask there may pause, rebuild and drop
+    /// read models and parked events. Without a layer of the application before it, that is everybody; where
+    /// operators come to the machine, [`crate::AdminSocket`] is safer.
+    pub fn admin(mut self, path: impl Into<String>) -> Self {
+        self.admin = Some(path.into());
+        self
+    }
+
     /// A route of the application's own.
     pub fn query(mut self, query: Query) -> Self {
         self.queries.push(query);
@@ -130,11 +140,14 @@ impl Service {
 
     /// The routes. The router may be nested, layered and served like any other.
     pub fn router(self) -> Result<Router, ServiceError> {
-        let Self { kronika, title, version, journal, queries, limits } = self;
+        let Self { kronika, title, version, journal, admin, queries, limits } = self;
         let known: Vec<_> = kronika.projections().names().collect();
         let mut paths = Paths::default();
         for aggregates in kronika.registered() {
             routes::take_paths(&mut paths, &**aggregates)?;
+        }
+        if let Some(path) = &admin {
+            paths.admin(path)?;
         }
         for query in &queries {
             paths.query(&query.path)?;
@@ -161,6 +174,6 @@ impl Service {
             kronika,
             limits,
         });
-        Ok(routes::router(&shared, queries, description, journal))
+        Ok(routes::router(&shared, queries, description, journal, admin.as_deref()))
     }
 }

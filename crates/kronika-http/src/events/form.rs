@@ -67,7 +67,7 @@ fn metadata(event: &RecordedEvent) -> BTreeMap<&str, &str> {
 }
 
 /// RFC 3339, to the microsecond, in UTC.
-struct Time(Timestamp);
+pub(crate) struct Time(pub Timestamp);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,5 +1,6 @@
 //! What the runtime and the projections count of themselves, read when Prometheus asks.
 
+use super::read_models;
 use crate::shared::Shared;
 use kronika_runtime::{ProjectionState, ProjectionStatus, Standing, Stats};
 use prometheus_client::{
@@ -81,6 +82,7 @@ impl Collector for ServiceCollector {
         let named: Vec<_> = running.iter().map(|it| (it.name.as_str(), it)).collect();
         write(&mut encoder, "projection", &PROJECTIONS, &named)?;
         projections(&mut encoder, &running)?;
+        read_models::encode(&mut encoder, shared.kronika.projections())?;
         let owner = u64::from(shared.standing() == Standing::Owner);
         alone(&mut encoder, "owner", "Whether this process may write to the journal", owner)?;
         let open = shared.limits.feeds.saturating_sub(shared.feeds.available_permits());
@@ -146,7 +148,7 @@ fn alone(
     value(MetricType::Gauge, figure, one)
 }
 
-fn value(
+pub(super) fn value(
     kind: MetricType,
     figure: u64,
     encoder: prometheus_client::encoding::MetricEncoder<'_>,

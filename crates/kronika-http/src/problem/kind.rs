@@ -108,6 +108,9 @@ kinds! {
     UnreadableReply = "unreadable-reply", "the recorded reply cannot be read by this build",
         "The command was recorded when it was first sent, but this build does not understand the reply \
          that was kept with it. Get the aggregate to see what came of it.";
+    /// An operator's act cannot be done as things stand.
+    Refused = "refused", "this cannot be done as things stand",
+        "Nothing was changed. `detail` says what stands against it, and what to do first.";
     /// The application could not answer.
     Failed = "failed", "the service could not answer",
         "This is a fault in the service or in what it stands on; its log says more.";

@@ -39,7 +39,7 @@ use board::Named;
 use feed::Feed;
 use heads::Heads;
 use kronika_core::{
-    BatchProjection, Generation, ReadModelId, SharedJournal, SharedReadModelStore, Stage,
+    BatchProjection, Generation, ReadModelId, SharedJournal, SharedReadModelStore, Stage, Timestamp,
 };
 use manager::{Manager, Shared};
 use std::{
@@ -176,6 +176,11 @@ impl Projections {
     /// Hears of the rows of a projection's live read model that change, from now on.
     pub fn changes(&self, name: &str) -> Option<broadcast::Receiver<RowsChanged>> {
         self.named.get(name).map(|named| named.changes.listen())
+    }
+
+    /// The time by the clock that statuses are measured with.
+    pub fn now(&self) -> Timestamp {
+        self.environment.now()
     }
 
     /// Pages that were read from the journal for all projections, so far.

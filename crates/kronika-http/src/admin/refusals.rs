@@ -1,0 +1,32 @@
+//! What an operator is told instead of an answer. Operators see the store's own words.
+
+use crate::problem::{Problem, ProblemKind};
+use axum::http::StatusCode;
+use kronika_core::{ActError, StoreFault};
+use std::fmt;
+
+pub(super) fn no_projection(name: impl fmt::Display) -> Problem {
+    Problem::not_found(format!("there is no projection {name}: the list of all names them"))
+}
+
+/// It cannot be done as things stand.
+pub(super) fn refused(why: impl Into<String>) -> Problem {
+    Problem::new(ProblemKind::Refused, StatusCode::CONFLICT, why)
+}
+
+pub(super) fn act_problem(error: ActError) -> Problem {
+    match error {
+        ActError::NotFound(what) => Problem::not_found(what),
+        ActError::Refused(why) => refused(why),
+        ActError::Store(fault) => store_problem(&fault),
+        other => Problem::internal(ProblemKind::Failed, other.to_string()),
+    }
+}
+
+pub(super) fn store_problem(fault: &StoreFault) -> Problem {
+    tracing::warn!(%fault, "an operator could not be answered");
+    match fault.may_pass() {
+        true => Problem::unavailable(ProblemKind::Unavailable, fault.to_string()),
+        false => Problem::internal(ProblemKind::Failed, fault.to_string()),
+    }
+}
