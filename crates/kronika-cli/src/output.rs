@@ -32,7 +32,7 @@ pub fn print_all<T: Serialize>(
     text: impl Display,
 ) -> Result<bool, Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let mut write = || {
+    let write = || {
         if !json {
             writeln!(out, "{text}")?;
             return out.flush();

@@ -17,7 +17,8 @@ pub fn journal(data: &Path) -> PathBuf {
 pub fn read_models(data: &Path) -> Result<PathBuf, Failure> {
     must_be_a_directory(data)?;
     let path = data.join("read-models.sqlite");
-    if path.exists() {
+    let unreadable = |error| Failure::Words(format!("{} cannot be read: {error}", path.display()));
+    if path.try_exists().map_err(unreadable)? {
         return Ok(path);
     }
     let words = format!(

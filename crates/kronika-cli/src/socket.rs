@@ -15,8 +15,8 @@ use std::{
 };
 use tokio::{net::UnixStream, time::timeout};
 
-/// How long a service may take to answer: it may have to end a projection first.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a service may take to answer: longer than it gives itself, which is 30 seconds.
+const PATIENCE: Duration = Duration::from_secs(40);
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 

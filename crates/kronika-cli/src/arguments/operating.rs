@@ -233,7 +233,7 @@ pub struct DropOne {
 
 /// Handles the events that wait for a parked key again, in order, and lets the key go on.
 #[derive(Args)]
-#[command(group = which(), after_help = "\
+#[command(group = which(), override_usage = "kronika retry --data <DIR> --why <TEXT> <NAME> <KEY|--all>", after_help = "\
 Examples:
   kronika retry --data shop-data orders 17 --why 'the price list is there now'
   kronika retry --data shop-data orders --all --why 'the fold is mended'")]
@@ -261,7 +261,7 @@ pub struct Skip {
 
 /// Leaves out all events that wait for a parked key, and lets the key go on with what comes.
 #[derive(Args)]
-#[command(group = which(), after_help = "\
+#[command(group = which(), override_usage = "kronika drop-key --data <DIR> --why <TEXT> <NAME> <KEY|--all>", after_help = "\
 Examples:
   kronika drop-key --data shop-data orders 17 --why 'a test order'")]
 pub struct DropKey {

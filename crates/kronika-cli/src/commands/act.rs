@@ -107,7 +107,8 @@ fn record(lock: &DirectoryLock, wish: &Wish) -> Result<Taken, Failure> {
 
 fn ask(data: &Path, holder: Option<u32>, wish: &Wish) -> Result<Vec<Box<RawValue>>, Failure> {
     let socket = socket::path(data);
-    let request = socket::post(&socket, &wish.route(), &wish.body());
+    let (route, body) = (wish.route(), wish.body());
+    let request = socket::post(&socket, &route, &body);
     let words = |words| Err(Failure::Words(words));
     match super::runtime()?.block_on(request) {
         Ok(answer) => standings(&answer),
@@ -125,7 +126,8 @@ fn ask(data: &Path, holder: Option<u32>, wish: &Wish) -> Result<Vec<Box<RawValue
             })
         }
         Err(Unanswered::Unknown(what)) => words(format!(
-            "the service was asked and did not answer: {what}; `kronika acts` tells whether it took it on"
+            "whoever holds {} was asked and did not answer: {what}; `kronika acts` tells whether it took it on",
+            data.display()
         )),
     }
 }
@@ -153,10 +155,11 @@ fn standings(answer: &Answer) -> Result<Vec<Box<RawValue>>, Failure> {
     let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
     let detail = problem.and_then(|problem| problem.detail.or(problem.title));
     let status = answer.status;
-    let detail = detail.unwrap_or_else(|| "it does not say why".to_owned());
+    let detail = detail.unwrap_or_else(|| format!("the service answered {status} and not why"));
     let advice = match status.as_u16() {
         404 => "; `kronika projections` tells what there is",
-        500.. => "; try again, its log may tell more",
+        429 | 503 => "; try again",
+        500 => "; the service's log tells more",
         _ => "",
     };
     // A problem's text is one line, whatever it is about.

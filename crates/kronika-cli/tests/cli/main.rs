@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod beside;
+mod read_models;
 mod refusals;
+mod served;
+mod service;
 mod support;
 mod usage;
 mod work;

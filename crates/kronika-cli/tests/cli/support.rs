@@ -51,6 +51,12 @@ pub fn json(output: &Output) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// It was done, and printed one JSON object a line.
+#[track_caller]
+pub fn objects(output: &Output) -> Vec<Value> {
+    done(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// It could not be done: exit code 1, nothing on standard output, and one line that says why. Gives the line.
 #[track_caller]
 pub fn refusal(output: &Output) -> String {

@@ -35,6 +35,33 @@ fn wrong_use_is_told_from_what_could_not_be_done() {
     check(&["events", "--data", "a", "--limit", "0"]);
     check(&["events", "--data", "a", "no-stream"]);
     check(&["import", "--data", "a", "one", "two"]);
+    check(&["projections", "--data", "a", "No"]);
+    check(&["projections", "--data", "a", "one", "two"]);
+    check(&["parked", "--data", "a"]);
+    check(&["parked", "--data", "a", "totals", ""]);
+    check(&["parked", "--data", "a", "totals", "--generation", "x"]);
+    check(&["parked", "--data", "a", "totals", "--run", "1"]);
+    check(&["acts", "--data", "a", "--limit", "0"]);
+    let by = |arguments: &[&str]| {
+        check(&[arguments, &["--data", "a", "--who", "ada", "--why", "to see"]].concat());
+    };
+    by(&["rebuild"]);
+    by(&["rebuild", "totals", "--rate", "0"]);
+    by(&["rebuild", "totals", "--wait", "--no-wait"]);
+    by(&["switch", "totals", "--to", "1"]);
+    by(&["pause", "totals", "--read-model", "1.0"]);
+    by(&["throttle", "totals"]);
+    by(&["throttle", "totals", "0"]);
+    by(&["throttle", "totals", "fast"]);
+    by(&["workers", "totals", "0"]);
+    by(&["workers", "totals", "65"]);
+    by(&["retry", "totals"]);
+    by(&["retry", "totals", "3", "--all"]);
+    by(&["drop-key", "totals"]);
+    by(&["skip", "totals", "--all"]);
+    check(&["pause", "--data", "a", "totals", "--who", "ada"]);
+    check(&["pause", "--data", "a", "totals", "--who", "ada", "--why", " "]);
+    check(&["pause", "--data", "a", "totals", "--who", "", "--why", "to see"]);
 }
 
 #[test]
@@ -43,12 +70,34 @@ fn help_teaches_with_examples() {
         let help = done(&run(arguments));
         words.iter().for_each(|word| assert!(help.contains(word), "{word} is not in {help}"));
     };
-    let commands = ["verify", "backup", "restore", "export", "import", "stats", "events"];
+    let commands = [
+        "verify",
+        "backup",
+        "restore",
+        "export",
+        "import",
+        "stats",
+        "events",
+        "projections",
+        "parked",
+        "acts",
+        "rebuild",
+        "switch",
+        "pause",
+        "resume",
+        "throttle",
+        "workers",
+        "drop",
+        "retry",
+        "skip",
+        "drop-key",
+    ];
     check(&["--help"], &[&commands[..], &["Examples:", "Exit codes: 0 done"]].concat());
     for command in commands {
         check(&[command, "--help"], &["Examples:", "--data", "KRONIKA_DATA"]);
     }
     check(&["restore", "--help"], &["--position", "--time", "new history"]);
+    check(&["rebuild", "--help"], &["--hold", "--rate", "--no-wait", "--who", "next start"]);
     check(&["--version"], &[env!("CARGO_PKG_VERSION")]);
 }
 
