@@ -1,6 +1,7 @@
 //! Between the commit thread and the writing thread: the batch that is being filled, and what is on its way.
 //!
-//! Batches are written one at a time and settled in the order in which they were taken. Nothing is written here.
+//! Batches are written one at a time and settled in the order in which they were taken. How they are written is said
+//! in `write.rs`.
 
 use crate::{
     batch::{Batch, Part},
