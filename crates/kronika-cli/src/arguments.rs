@@ -5,8 +5,8 @@ mod operating;
 use clap::{Args, Parser, Subcommand};
 use kronika_core::{Position, StreamId, Timestamp, check_type};
 pub use operating::{
-    Acts, DropKey, DropOne, Keys, Parked, Pause, Projections, Rebuild, Resume, Retry, Run, Skip,
-    Switch, Target, Throttle, Workers,
+    Acts, DropKey, DropOne, Keys, Parked, Pause, Projections, Rebuild, Replay, Resume, Retry, Run,
+    Skip, Switch, Target, Throttle, Workers,
 };
 use std::path::PathBuf;
 
@@ -33,6 +33,7 @@ Examples:
   kronika projections --data shop-data --watch          how far are the read models?
   kronika parked --data shop-data orders                what could not be handled?
   kronika rebuild --data shop-data orders --why TEXT    builds a read model anew
+  kronika replay --data shop-data orders --into FILE    what does each event change?
 
 Exit codes: 0 done, 1 could not be done (one line says why), 2 wrong use.";
 
@@ -49,6 +50,7 @@ pub enum Command {
     Parked(Parked),
     Acts(Acts),
     Rebuild(Rebuild),
+    Replay(Replay),
     Switch(Switch),
     Pause(Pause),
     Resume(Resume),

@@ -50,6 +50,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Parked(arguments) => commands::parked::run(&arguments),
         Command::Acts(arguments) => commands::acts::run(&arguments),
         Command::Rebuild(arguments) => commands::rebuild::run(&arguments),
+        Command::Replay(arguments) => commands::replay::run(&arguments),
         Command::Switch(it) => act::run(&it.target, it.to, What::Switch),
         Command::Pause(it) => act::run(&it.target, it.of.read_model, What::Pause),
         Command::Resume(it) => act::run(&it.target, it.of.read_model, What::Resume),

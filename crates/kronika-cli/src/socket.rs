@@ -53,15 +53,60 @@ async fn post_within(
     body: &Value,
 ) -> Result<Answer, Unanswered> {
     let stream = UnixStream::connect(socket).await.map_err(Unanswered::NotConnected)?;
-    let body = Full::new(Bytes::from(body.to_string()));
-    let request = Request::post(route)
-        .header(header::HOST, "localhost")
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(body)
-        .expect("routes are percent-encoded");
-    let answer = timeout(patience, exchange(stream, request)).await;
+    let answer = timeout(patience, exchange(stream, request(route, body))).await;
     let late = |_| Unanswered::Unknown(format!("there was no answer within {patience:?}"));
     answer.map_err(late)?.map_err(Unanswered::Unknown)
+}
+
+/// Posts JSON to a route whose answer comes line by line, for as long as it takes; `each` is given the lines and
+/// tells whether there is to be more. Gives the whole answer where it is a refusal.
+pub async fn lines(
+    socket: &Path,
+    route: &str,
+    body: &Value,
+    mut each: impl FnMut(&str) -> bool,
+) -> Result<Option<Answer>, Unanswered> {
+    let stream = UnixStream::connect(socket).await.map_err(Unanswered::NotConnected)?;
+    let failed = |error: hyper::Error| Unanswered::Unknown(error.to_string());
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    // It ends with the sender, or with an error that the sender tells too.
+    let _connection = AbortOnDrop(tokio::spawn(connection));
+    let response = sender.send_request(request(route, body)).await.map_err(failed)?;
+    let status = response.status();
+    let mut body = response.into_body();
+    let mut text = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(failed)?.into_data() else { continue };
+        text.extend_from_slice(&data);
+        if text.len() > ANSWER_BYTES_MAX {
+            return Err(Unanswered::Unknown("one line of its answer is too long".to_owned()));
+        }
+        while status.is_success()
+            && let Some(end) = text.iter().position(|byte| *byte == b'\n')
+        {
+            let line: Vec<u8> = text.drain(..=end).collect();
+            if !each(String::from_utf8_lossy(&line).trim_end()) {
+                return Ok(None);
+            }
+        }
+    }
+    Ok((!status.is_success()).then(|| Answer { status, body: text.into() }))
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn request(route: &str, body: &Value) -> Request<Full<Bytes>> {
+    Request::post(route)
+        .header(header::HOST, "localhost")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body.to_string())))
+        .expect("routes are percent-encoded")
 }
 
 async fn exchange(stream: UnixStream, request: Request<Full<Bytes>>) -> Result<Answer, String> {

@@ -2,7 +2,8 @@
 
 use super::{Data, Form};
 use clap::{ArgGroup, Args};
-use kronika_core::{Generation, KeyText, ProjectionName, WORKERS_MAX};
+use kronika_core::{Generation, KeyText, ProjectionName, Timestamp, WORKERS_MAX};
+use std::path::PathBuf;
 
 /// One building of a projection's read model, written generation.run, such as 2.1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +83,40 @@ pub struct Acts {
     /// Prints one JSON object on one line for each act.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Handles a projection's events anew in a scratch file, to see what each of them changes.
+///
+/// The running service does it, with the newest handler that it was built with, beside its work; its own read models are
+/// not touched. Afterwards the file is a SQLite database like theirs: `sqlite3 FILE 'SELECT * FROM orders'`. From
+/// `--steps-from` on, each event is printed with the rows that it changed, before and after.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kronika replay --data shop-data orders --to 4711 --into then.sqlite
+  kronika replay --data shop-data orders --until 2026-11-26T12:00:00Z --into noon.sqlite
+  kronika replay --data shop-data orders --to 4711 --steps-from 4700 --into then.sqlite
+  kronika replay --data shop-data orders --steps-from 1 --into all.sqlite --json | jq -c .rows")]
+pub struct Replay {
+    #[command(flatten)]
+    pub data: Data,
+    /// The projection.
+    #[arg(value_parser = name)]
+    pub name: ProjectionName,
+    /// Ends with the event at this position; with what is recorded now where neither is said.
+    #[arg(long, value_name = "N", conflicts_with = "until")]
+    pub to: Option<u64>,
+    /// Ends with the last event that was recorded until then.
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
+    pub until: Option<Timestamp>,
+    /// Prints each event from this position on, with the rows that it changed.
+    #[arg(long, value_name = "N")]
+    pub steps_from: Option<u64>,
+    /// The file to be made; it must not be there.
+    #[arg(long, value_name = "FILE")]
+    pub into: PathBuf,
+    #[command(flatten)]
+    pub form: Form,
 }
 
 /// Who acts on what, and why. Recorded with the act.

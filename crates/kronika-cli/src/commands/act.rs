@@ -112,24 +112,28 @@ fn ask(data: &Path, holder: Option<u32>, wish: &Wish) -> Result<Vec<Box<RawValue
     let words = |words| Err(Failure::Words(words));
     match super::runtime()?.block_on(request) {
         Ok(answer) => standings(&answer),
-        Err(Unanswered::NotConnected(error)) => {
-            let (data, socket) = (data.display(), socket.display());
-            let holder = holder.map_or("another process".to_owned(), |id| format!("process {id}"));
-            words(match error.kind() {
-                ErrorKind::PermissionDenied => {
-                    format!("{socket} may not be used: {error}; be the user that runs the service")
-                }
-                _ => format!(
-                    "{data} is in use by {holder}, which does not answer on {socket}: {error}; try again when it has \
-                     started, or stop it and try again"
-                ),
-            })
-        }
+        Err(Unanswered::NotConnected(error)) => Err(not_connected(data, holder, &error)),
         Err(Unanswered::Unknown(what)) => words(format!(
             "whoever holds {} was asked and did not answer: {what}; `kronika acts` tells whether it took it on",
             data.display()
         )),
     }
+}
+
+/// The directory is held, and its socket is not answered.
+pub(super) fn not_connected(data: &Path, holder: Option<u32>, error: &std::io::Error) -> Failure {
+    let socket = socket::path(data);
+    let (data, socket) = (data.display(), socket.display());
+    let holder = holder.map_or("another process".to_owned(), |id| format!("process {id}"));
+    Failure::Words(match error.kind() {
+        ErrorKind::PermissionDenied => {
+            format!("{socket} may not be used: {error}; be the user that runs the service")
+        }
+        _ => format!(
+            "{data} is in use by {holder}, which does not answer on {socket}: {error}; try again when it has \
+             started, or stop it and try again"
+        ),
+    })
 }
 
 /// The projection's read models in the answer, as lines; or why there are none.

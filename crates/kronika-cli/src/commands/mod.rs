@@ -9,6 +9,7 @@ pub mod import;
 pub mod parked;
 pub mod projections;
 pub mod rebuild;
+pub mod replay;
 pub mod restore;
 pub mod stats;
 pub mod verify;

@@ -190,3 +190,41 @@ fn new_events_are_counted_as_lag_while_it_is_paused() {
     let told = json(&run(&["projections", "--data", &data, "--json"]));
     assert_eq!((&told["state"], &told["lag_events"]), (&"paused".into(), &10.into()));
 }
+
+#[test]
+fn a_replay_tells_what_each_event_changed() {
+    let room = Room::new();
+    let (data, _service) = service(&room);
+    let into = room.at("then.sqlite");
+    let replay = |more: &[&str]| {
+        let mut arguments = vec!["replay", "--data", &data, "totals", "--into", &into];
+        arguments.extend(more);
+        run(&arguments)
+    };
+    let text = done(&replay(&["--to", "9", "--steps-from", "6"]));
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("6 ") && lines[0].contains(" order/"), "{text}");
+    assert!(lines[1].starts_with("    ") && lines[1].contains("events"), "{text}");
+    assert!(text.contains(": parked, "), "{text}");
+    assert!(text.contains("9 events of totals (generation 1) are in "), "{text}");
+    // It never writes over a file, and a replay of what is not there is refused.
+    let line = refusal(&replay(&["--to", "9"]));
+    assert!(line.contains("then.sqlite"), "{line}");
+    let line = refusal(&run(&["replay", "--data", &data, "nothing", "--into", &room.at("x")]));
+    assert!(line.contains("nothing"), "{line}");
+    let again = room.at("again.sqlite");
+    let arguments = ["replay", "--data", &data, "totals", "--into", &again, "--steps-from", "1"];
+    let told = objects(&run(&[&arguments[..], &["--json"]].concat()));
+    assert_eq!(told.len(), 41, "40 steps and the end");
+    assert_eq!(told[0]["rows"][0]["before"], Value::Null);
+    assert_eq!(told[40]["events"], 40);
+}
+
+#[test]
+fn a_replay_needs_the_service() {
+    let room = Room::new();
+    let (data, service) = service(&room);
+    drop(service);
+    let line = refusal(&run(&["replay", "--data", &data, "totals", "--into", &room.at("x")]));
+    assert!(line.contains("no service holds") && line.contains("start it"), "{line}");
+}

@@ -7,7 +7,7 @@ use kronika_core::{
 use kronika_http::{AdminSocket, ServeLimits};
 use kronika_log::{DirectoryLock, JournalFiles, Log, Settings};
 use kronika_macros::{Event, Row};
-use kronika_runtime::{Kronika, ProjectionSettings, Store};
+use kronika_runtime::{Kronika, MakeScratch, ProjectionSettings, Store};
 use kronika_sqlite::{SqliteReadModels, SqliteSettings};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -80,6 +80,18 @@ impl Store for Kept {
     }
     fn read_models(&self) -> Option<SharedReadModelStore> {
         Some(Arc::new(self.read_models.clone()))
+    }
+    fn scratch(&self) -> Option<MakeScratch> {
+        Some(Arc::new(|path| {
+            Box::pin(async move {
+                if path.exists() {
+                    return Err(format!("{} is there already", path.display()));
+                }
+                let opened = SqliteReadModels::open(path, SqliteSettings::default());
+                let opened = opened.map_err(|error| error.to_string())?;
+                Ok(Arc::new(opened) as SharedReadModelStore)
+            })
+        }))
     }
 }
 

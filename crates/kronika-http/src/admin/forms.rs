@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// A read model: how it stands now, and what is wished for it.
 #[derive(Serialize)]
-pub(super) struct ProjectionForm {
+pub(crate) struct ProjectionForm {
     name: String,
     generation: u32,
     run: u32,
