@@ -38,13 +38,15 @@ fn projections_stand_as_they_were_left_and_lag_behind_the_journal_of_now() {
     let told = json(&run(&["projections", "--data", &data, "totals", "--json"]));
     let token = told["position"].as_str().unwrap();
     let reported = told["reported"].as_str().unwrap();
+    let error = told["error"].as_str().unwrap();
     assert!(token.starts_with("k1.") && reported.ends_with('Z'), "{told}");
+    assert!(error.contains("nobody pays with\nsevens"), "{error}");
     let expected = json!({
         "name": "totals", "generation": 1, "run": 1, "stage": "live", "state": "stopped",
         "position": token, "positions": [{"partition": 0, "position": 40}],
         "lag_events": 20, "lag_seconds": 0.0, "events": 40, "events_per_second": 0.0,
         "seconds_left": null, "parked": 1, "letters": 3, "workers": 1,
-        "events_per_second_max": null, "paused": false, "switching": false, "error": null,
+        "events_per_second_max": null, "paused": false, "switching": false, "error": error,
         "reported": reported,
     });
     assert_eq!(told, expected);
@@ -53,6 +55,7 @@ fn projections_stand_as_they_were_left_and_lag_behind_the_journal_of_now() {
         text.lines().map(|line| line.split("  ").filter(|it| !it.is_empty()).collect()).collect();
     let row = ["totals", "1.1", "live", "stopped", "40", "20", "0/s", "-", "1, 3 events"];
     assert_eq!(found[1].iter().map(|it| it.trim()).collect::<Vec<_>>(), row);
+    assert!(text.contains("\ntotals 1.1: ") && text.contains("pays with\\nsevens"), "{text}");
     assert!(text.contains("\nthe journal is at position 60\nno service runs: as it"), "{text}");
     assert_eq!(fs::read_dir(&data).unwrap().count(), files, "nothing was made");
 }
