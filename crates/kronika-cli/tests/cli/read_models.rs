@@ -133,17 +133,17 @@ fn acts_are_recorded_and_done_at_the_next_start() {
     assert_eq!(built, format!("rebuild totals with 9 events/s at most and hold: {recorded}\n"));
     done(&act(&data, &["throttle", "totals", "none", "--read-model", "1.2"]));
     done(&act(&data, &["switch", "totals"]));
-    assert_eq!(acts(&data).len(), 8);
+    assert_eq!(acts(&data).len(), 9);
     let newest = json(&run(&["acts", "--data", &data, "--limit", "1", "--json"]));
     let at = newest["at"].as_str().unwrap();
     let expected = json!({
-        "number": 8, "at": at, "who": "ada", "why": "to see",
+        "number": 9, "at": at, "who": "ada", "why": "to see",
         "act": "switch to totals (generation 1, run 2)",
     });
     assert_eq!(newest, expected);
     let text = done(&run(&["acts", "--data", &data, "--limit", "1"]));
     let rest = "  ada: switch to totals (generation 1, run 2): to see\n";
-    assert_eq!(text, format!("    8  {at}{rest}"));
+    assert_eq!(text, format!("    9  {at}{rest}"));
     // All of it is done when a service starts.
     let service = Service::start_with(&data, false);
     service.until("the second run is live", |all| all.len() == 2 && all[1].stage == Stage::Live);

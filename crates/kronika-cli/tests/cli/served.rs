@@ -172,7 +172,7 @@ fn a_holder_that_does_not_answer_is_told_with_what_to_do() {
 }
 
 #[test]
-fn new_events_are_counted_as_lag_while_it_is_paused() {
+fn one_that_was_left_paused_lags_and_is_to_pause_again() {
     let room = Room::new();
     let data = room.filled("data", 40);
     {
@@ -189,5 +189,7 @@ fn new_events_are_counted_as_lag_while_it_is_paused() {
         lines(40, 50).as_bytes(),
     ));
     let told = json(&run(&["projections", "--data", &data, "--json"]));
-    assert_eq!((&told["state"], &told["lag_events"]), (&"paused".into(), &10.into()));
+    assert_eq!((&told["state"], &told["lag_events"]), (&"stopped".into(), &10.into()));
+    let text = done(&run(&["projections", "--data", &data]));
+    assert!(text.contains("  stopped, to pause  40        10   "), "{text}");
 }
