@@ -106,12 +106,12 @@ fn count(parameters: &Parameters, name: &str) -> Result<Option<u64>, Problem> {
 
 impl Operated {
     /// All read models, as stored.
-    pub async fn stored(&self) -> Result<Vec<ReadModel>, Problem> {
+    pub(super) async fn stored(&self) -> Result<Vec<ReadModel>, Problem> {
         let stored = self.kronika.projections().read_models().await;
         stored.map_err(|fault| store_problem(&fault))
     }
 
-    pub fn forms(
+    pub(super) fn forms(
         &self,
         stored: &[ReadModel],
         name: Option<&ProjectionName>,
