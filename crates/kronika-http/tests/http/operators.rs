@@ -9,8 +9,7 @@ mod told;
 use crate::support::{Answer, Fixture, builder};
 use axum::http::StatusCode;
 use kronika_core::{
-    About, Folded, Generation, On, Order, Projection, SharedJournal, SharedReadModelStore,
-    Timestamp,
+    About, Folded, On, Order, Projection, SharedJournal, SharedReadModelStore, Timestamp,
 };
 use kronika_http::{Service, admin};
 use kronika_macros::Row;

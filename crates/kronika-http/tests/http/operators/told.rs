@@ -29,6 +29,25 @@ async fn a_read_model_is_told_with_all_that_is_known_of_it() {
     assert_eq!(each(&one, "projections", "run"), [1]);
 }
 
+/// Another projection, which has nothing to do.
+struct Others;
+
+impl Projection for Others {
+    const NAME: &'static str = "others";
+    type Key = String;
+    type Row = Count;
+    type Follows = (Account,);
+}
+
+impl On<Account> for Others {
+    fn keys(&self, _: &AccountEvent, _: &About<'_>) -> impl IntoIterator<Item = String> {
+        None
+    }
+    fn on(&self, _: &mut Option<Count>, _: &String, _: &AccountEvent, _: &About<'_>) -> Folded {
+        Ok(())
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_read_model_that_is_only_stored_is_told_as_frozen() {
     let kept = || Kept {
@@ -43,7 +62,8 @@ async fn a_read_model_that_is_only_stored_is_told_as_frozen() {
     operated.service.kronika.stop().await;
     let second = Kept { read_models, ..kept() };
     let journal = second.journal.clone();
-    let kronika = builder(journal.clone()).store(second).start().await.unwrap();
+    let builder = builder(journal.clone()).store(second).projection(Others);
+    let kronika = builder.start().await.unwrap();
     let router = admin(&kronika);
     let bare = Fixture { journal, kronika, router };
     let told = bare.get("/projections/counts").await.is(StatusCode::OK).json();
