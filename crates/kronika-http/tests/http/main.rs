@@ -14,6 +14,7 @@ mod failures;
 mod feed;
 mod identity;
 mod operating;
+mod operators;
 mod queries;
 mod serving;
 mod states;

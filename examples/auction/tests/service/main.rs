@@ -4,6 +4,7 @@
 mod bids;
 mod directories;
 mod kills;
+mod operators;
 mod replays;
 mod requests;
 mod serving;
