@@ -16,6 +16,8 @@ use std::{
 
 /// How old a report may be that no longer fits the journal. A service reports each second what has changed.
 const REPORT_AGE_MAX: Duration = Duration::from_secs(10);
+/// How old a rate may be. One that works on reports each second, one that rests reports nothing.
+const RATE_AGE_MAX: Duration = Duration::from_secs(3);
 
 /// What is seen of a data directory at one time.
 pub struct Seen {
@@ -103,9 +105,8 @@ fn measured(read_model: &ReadModel, head: Option<Head>, held: bool, now: Timesta
     if standing.lag_events == 0 {
         standing.lag_seconds = 0.0;
     }
-    // A rate is of the last seconds; where nothing was reported since, nothing was handled since.
     let age = standing.reported.map_or(Duration::MAX, |reported| now.since(reported));
-    if !held || age > REPORT_AGE_MAX {
+    if !held || age > RATE_AGE_MAX {
         standing.events_per_second = 0.0;
     }
     standing.seconds_left = match standing.lag_events {

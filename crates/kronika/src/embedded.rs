@@ -10,8 +10,8 @@ use std::{
     sync::Arc,
 };
 
-/// A data directory of this process: `journal/`, `read-models.sqlite`, `snapshots.redb`, and `lock`, which keeps
-/// others out. The snapshots are derived: their file may be removed while nothing runs.
+/// A data directory of this process: `journal/`, `read-models.sqlite`, `snapshots.redb`, `lock`, which keeps
+/// others out, and `admin.sock`, where the service serves it. The snapshots are derived: their file may be removed while nothing runs.
 ///
 /// ```
 /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,6 +27,7 @@ pub struct Embedded {
     log: Log,
     sqlite: SqliteReadModels,
     snapshots: Snapshots,
+    admin_socket: PathBuf,
 }
 
 /// Why a data directory cannot be opened. Nothing in it was changed.
@@ -63,7 +64,7 @@ impl Embedded {
         let (file, settings) = (directory.join("snapshots.redb"), SnapshotSettings::default());
         let snapshots = Snapshots::open_locked(&file, lock, settings);
         let snapshots = snapshots.map_err(EmbeddedError::Snapshots)?;
-        Ok(Self { log, sqlite, snapshots })
+        Ok(Self { log, sqlite, snapshots, admin_socket: directory.join("admin.sock") })
     }
 
     /// The journal itself, for its figures and notes.
@@ -74,6 +75,12 @@ impl Embedded {
     /// The read models, for queries.
     pub fn sqlite(&self) -> &SqliteReadModels {
         &self.sqlite
+    }
+
+    /// Where tools look for the operator's API of the process that has the directory open: `kronika::AdminSocket`
+    /// serves it there.
+    pub fn admin_socket(&self) -> &Path {
+        &self.admin_socket
     }
 
     /// The snapshots of aggregates.

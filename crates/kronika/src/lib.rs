@@ -39,8 +39,8 @@ pub use kronika_core::{
 pub use kronika_core::{decode_lifted, decode_variant, encode_variant};
 #[cfg(feature = "http")]
 pub use kronika_http::{
-    HttpLimits, Problem, ProblemKind, Query, ServeLimits, Served, Service, ServiceError, listen,
-    serve,
+    AdminSocket, AdminSocketError, HttpLimits, Problem, ProblemKind, Query, ServeLimits, Served,
+    Service, ServiceError, admin, listen, serve,
 };
 #[cfg(feature = "embedded")]
 pub use kronika_log::{

@@ -5,7 +5,7 @@ use crate::{
     service::Running,
     traffic::{Came, Traffic},
 };
-use kronika::{ServeLimits, Standing};
+use kronika::{AdminSocket, Kronika, ServeLimits, Served, Standing};
 use std::{
     io::{IsTerminal, Write},
     net::SocketAddr,
@@ -15,6 +15,7 @@ use std::{
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
+    task::JoinHandle,
 };
 
 /// Auctions and bidders of the simulated bidding.
@@ -42,6 +43,7 @@ async fn serve(
     let router = running.router()?;
     let signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
+    let operators = operators(&running.admin_socket, &running.service, stopped.clone()).await;
     if !quiet {
         output::print(&greeting(address, data))?;
         tokio::spawn(lively(running.clone(), stopped.clone()));
@@ -66,10 +68,30 @@ async fn serve(
         stop.send_replace(true);
     };
     kronika::serve(listener, router, ServeLimits::default(), shutdown).await;
+    if let Some(operators) = operators {
+        operators.await.map_err(|error| format!("serving operators ended early: {error}"))?;
+    }
     match causes.await {
         Ok(Some(why)) => Err(format!("the journal takes no more commands ({why}); start again")),
         _ => Ok(()),
     }
+}
+
+/// Serves operators until it is told to stop. Customers are served without, say where the directory's path is too
+/// long for a socket.
+async fn operators(
+    path: &Path,
+    service: &Kronika,
+    mut stopped: watch::Receiver<bool>,
+) -> Option<JoinHandle<Served>> {
+    let socket = AdminSocket::bind(path).await;
+    let socket = socket.inspect_err(|error| tracing::warn!(%error, "operators cannot be served"));
+    let (socket, service) = (socket.ok()?, service.clone());
+    let end = async move {
+        // An error means that nobody serves any more.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    Some(tokio::spawn(async move { socket.serve(&service, ServeLimits::default(), end).await }))
 }
 
 /// Ctrl-C and SIGTERM. Made before the address is told: who knows it may ask for the end at once.

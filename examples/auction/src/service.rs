@@ -15,7 +15,7 @@ use kronika::{
 use std::{
     collections::HashMap,
     error::Error,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,8 @@ pub const READ_MODELS: [&str; 4] = ["auctions", "bidders", "bid_kinds", "items"]
 pub struct Running {
     pub service: Kronika,
     read_models: SqliteReadModels,
+    /// Where operators find the service.
+    pub admin_socket: PathBuf,
 }
 
 impl Running {
@@ -34,6 +36,7 @@ impl Running {
     pub async fn start(data: &Path) -> Result<Self, String> {
         let store = Embedded::open(data).map_err(|error| error.to_string())?;
         let read_models = store.sqlite().clone();
+        let admin_socket = store.admin_socket().to_owned();
         let service = Kronika::builder()
             .store(store)
             .aggregate(Commands::<Auction>::default().on::<Open>().on::<PlaceBid>().on::<Close>())
@@ -44,7 +47,7 @@ impl Running {
             .start()
             .await
             .map_err(|error| with_causes(&error))?;
-        Ok(Self { service, read_models })
+        Ok(Self { service, read_models, admin_socket })
     }
 
     /// The routes: commands and states by the framework, queries by the application.

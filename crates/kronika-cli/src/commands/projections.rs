@@ -70,13 +70,24 @@ fn row(standing: &Standing) -> [String; 9] {
         standing.name.clone(),
         standing.number(),
         stage(standing),
-        output::plain(&standing.state),
+        state(standing),
         position(standing),
         lag(standing),
         rate(standing),
         left(standing),
         parked(standing),
     ]
+}
+
+/// What it does, and what it is about to do.
+fn state(standing: &Standing) -> String {
+    let state = output::plain(&standing.state);
+    match (standing.paused, &*state) {
+        (true, "paused" | "failed" | "frozen") => state,
+        (true, _) => format!("{state}, to pause"),
+        (false, "paused") => "paused, to go on".to_owned(),
+        (false, _) => state,
+    }
 }
 
 /// What it is for, and whether it is to become live.
@@ -107,10 +118,12 @@ fn lag(standing: &Standing) -> String {
     }
 }
 
+/// How fast it catches up, and how fast it may; nothing where it has caught up.
 pub fn rate(standing: &Standing) -> String {
     let rate = standing.events_per_second;
     match standing.events_per_second_max {
         Some(max) => format!("{rate:.0}/s of {max}"),
+        None if standing.lag_events == 0 && rate == 0.0 => "-".to_owned(),
         None => format!("{rate:.0}/s"),
     }
 }

@@ -22,6 +22,8 @@ use std::{
 
 /// Between two looks at how far it is.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// Looks at one that has seen everything and has an error, before it is said that it does not become live.
+const LOOKS_AT_READY_MAX: usize = 50;
 
 pub fn run(arguments: &Rebuild) -> Result<(), Failure> {
     let Rebuild { name, generation, hold, rate, by, .. } = arguments;
@@ -47,12 +49,22 @@ pub fn run(arguments: &Rebuild) -> Result<(), Failure> {
 fn follow(arguments: &Rebuild, data: &Path, number: &str) -> Result<(Standing, String), Failure> {
     let name = arguments.name.as_str();
     let bar = EventBar::new(format!("building {name} {number}"), &arguments.form.quiet);
+    let mut looks_at_ready = 0;
     loop {
         let seen = standing::read(data, None)?;
-        let step = step(&seen, name, number, arguments.hold)?;
-        match step {
+        match step(&seen, name, number, arguments.hold)? {
             Step::Over(standing, text) => return Ok((standing.clone(), text)),
             Step::On(standing) => {
+                let is_ready = standing.state == "running" && standing.lag_events == 0;
+                looks_at_ready = if is_ready { looks_at_ready + 1 } else { 0 };
+                if let Some(error) = &standing.error
+                    && looks_at_ready > LOOKS_AT_READY_MAX
+                {
+                    let error = output::plain(error);
+                    let words =
+                        format!("{name} {number} is built and does not become live: {error}");
+                    return Err(Failure::Words(words));
+                }
                 let seen = standing.seen();
                 let text = match &standing.error {
                     Some(error) => output::plain(error),
@@ -90,13 +102,13 @@ fn step<'a>(seen: &'a Seen, name: &str, number: &str, hold: bool) -> Result<Step
         ));
     }
     match (&*standing.state, &standing.error) {
-        ("failed", Some(error)) => {
-            let error = output::plain(error);
+        ("failed", error) => {
+            let error = output::plain(error.as_deref().unwrap_or("it does not say why"));
             words(format!(
                 "{name} {number} failed: {error}; it is tried again after any act on {name}"
             ))
         }
-        ("running", None) if hold && standing.lag_events == 0 => {
+        ("running", _) if hold && standing.lag_events == 0 => {
             let text = format!("{name} {number} is built; `kronika switch {name}` makes it live");
             Ok(Step::Over(standing, text))
         }
@@ -150,8 +162,10 @@ mod tests {
         check(building("running", 0, None), true, false, "goes on");
         check(building("running", 0, None), true, true, "orders 1.2 is built");
         check(building("running", 3, None), true, true, "goes on");
-        check(building("running", 0, Some("key a is parked in it")), true, true, "goes on");
+        check(building("running", 0, Some("key a is parked")), true, true, "orders 1.2 is built");
+        check(building("running", 0, Some("key a is parked")), true, false, "goes on");
         check(building("paused", 3, None), true, false, "goes on");
+        check(building("starting", 0, None), true, true, "goes on");
         check(building("failed", 3, Some("no")), true, false, "failure: orders 1.2 failed: no");
         check(building("stopped", 3, None), false, false, "failure: the service ended");
         check(standing(Stage::Live, "running", 0, None), true, false, "orders 1.2 is live");

@@ -2,7 +2,7 @@
 
 use crate::{
     read_models::act,
-    service::Service,
+    service::{Service, is_left},
     support::{Room, done, json, kronika, lines, objects, refusal, run, until},
 };
 use kronika_core::Stage;
@@ -121,10 +121,10 @@ fn projections_are_watched_until_the_reader_is_gone() {
     assert!(json.wait().unwrap().success(), "a reader that is gone has read enough");
     let mut text = watch(&["totals"]);
     let found = BufReader::new(text.stdout.take().unwrap()).lines();
-    let found: Vec<_> = found.take(6).map(Result::unwrap).collect();
+    let found: Vec<_> = found.take(7).map(Result::unwrap).collect();
     // One block, an empty line, and the next block.
     assert!(found[0].starts_with("NAME") && found[1].starts_with("totals"), "{found:?}");
-    assert_eq!((&*found[3], &found[4]), ("", &found[0]), "{found:?}");
+    assert_eq!((&*found[4], &found[5]), ("", &found[0]), "{found:?}");
     text.kill().and_then(|()| text.wait()).unwrap();
 }
 
@@ -133,6 +133,7 @@ fn a_holder_that_does_not_answer_is_told_with_what_to_do() {
     let room = Room::new();
     let (data, service) = service(&room);
     drop(service);
+    is_left(&data);
     let _lock = DirectoryLock::acquire(Path::new(&data)).unwrap();
     let socket = room.path("data/admin.sock");
     let in_use = format!("{data} is in use by process {}", std::process::id());
@@ -171,7 +172,7 @@ fn a_holder_that_does_not_answer_is_told_with_what_to_do() {
 }
 
 #[test]
-fn new_events_are_counted_as_lag_while_it_is_paused() {
+fn one_that_was_left_paused_lags_and_is_to_pause_again() {
     let room = Room::new();
     let data = room.filled("data", 40);
     {
@@ -182,13 +183,15 @@ fn new_events_are_counted_as_lag_while_it_is_paused() {
             all[0].report.as_ref().is_some_and(|report| report.state == "paused")
         });
     }
-    crate::service::is_left(&data);
+    is_left(&data);
     json(&crate::support::run_with(
         &["import", "--data", &data, "--json"],
         lines(40, 50).as_bytes(),
     ));
     let told = json(&run(&["projections", "--data", &data, "--json"]));
-    assert_eq!((&told["state"], &told["lag_events"]), (&"paused".into(), &10.into()));
+    assert_eq!((&told["state"], &told["lag_events"]), (&"stopped".into(), &10.into()));
+    let text = done(&run(&["projections", "--data", &data]));
+    assert!(text.contains("  stopped, to pause  40        10   "), "{text}");
 }
 
 #[test]

@@ -97,7 +97,6 @@ impl Store for Kept {
 
 /// A running service. It ends when it is dropped, and leaves the directory to others.
 pub struct Service {
-    data: String,
     runtime: Runtime,
     kronika: Kronika,
     strict: Arc<AtomicBool>,
@@ -138,7 +137,7 @@ impl Service {
             };
             socket.serve(&served, ServeLimits::default(), shutdown).await;
         });
-        Self { data: data.to_owned(), runtime, kronika, strict, socket: Some((stop, serving)) }
+        Self { runtime, kronika, strict, socket: Some((stop, serving)) }
     }
 
     /// Takes event 7 from now on.
@@ -184,11 +183,9 @@ impl Drop for Service {
         // Its threads hold the directory until they have ended.
         let empty = tokio::runtime::Builder::new_current_thread().build().unwrap();
         std::mem::replace(&mut self.runtime, empty).shutdown_timeout(Duration::from_secs(60));
-        if std::thread::panicking() {
-            return;
+        if !std::thread::panicking() {
+            ended.unwrap();
         }
-        ended.unwrap();
-        let _ = &self.data;
     }
 }
 

@@ -8,6 +8,27 @@ use kronika_runtime::{ProjectionState, ProjectionStatus, Projections};
 use serde::Serialize;
 use std::time::Duration;
 
+/// Few enough for one answer: there is never a next page.
+#[derive(Serialize)]
+pub(super) struct ProjectionList {
+    pub projections: Vec<ProjectionForm>,
+    pub next: Option<()>,
+}
+
+/// Parked keys in order; `next` is the last of them where there are more.
+#[derive(Serialize)]
+pub(super) struct ParkedList {
+    pub parked: Vec<ParkedForm>,
+    pub next: Option<String>,
+}
+
+/// The newest acts: older ones are told to who asks for more.
+#[derive(Serialize)]
+pub(super) struct ActList {
+    pub acts: Vec<ActForm>,
+    pub next: Option<()>,
+}
+
 /// A read model: how it stands now, and what is wished for it.
 #[derive(Serialize)]
 pub(crate) struct ProjectionForm {

@@ -3,7 +3,10 @@
 use super::{
     Named, Operated,
     chosen::{Choice, Meant},
-    forms::{self, ActForm, LetterForm, LettersListed, ParkedForm, ProjectionForm},
+    forms::{
+        self, ActForm, ActList, LetterForm, LettersListed, ParkedForm, ParkedList, ProjectionForm,
+        ProjectionList,
+    },
     refusals::{act_problem, no_projection, store_problem},
 };
 use crate::{
@@ -17,7 +20,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use kronika_core::{Generation, KeyText, ParkedKey, ProjectionName, ReadModel, ReadModelId};
-use serde_json::json;
 use std::sync::Arc;
 
 /// Parked keys that are read at a time where one is looked for.
@@ -41,7 +43,7 @@ pub(super) async fn of_name(
 }
 
 pub(super) fn told(status: StatusCode, projections: Vec<ProjectionForm>) -> Response {
-    (status, Json(json!({"projections": projections, "next": null}))).into_response()
+    (status, Json(ProjectionList { projections, next: None })).into_response()
 }
 
 /// `GET /projections/{name}/parked`
@@ -57,8 +59,8 @@ pub(super) async fn parked(
     let id = operated.asked_for(&named, &parameters).await?;
     let mut keys = operated.parked(&id, after, limit + 1).await?;
     let next = cut(&mut keys, limit).then(|| keys.last().map(|last| last.key.to_string()));
-    let keys: Vec<_> = keys.into_iter().map(ParkedForm::from).collect();
-    Ok(Json(json!({"parked": keys, "next": next.flatten()})).into_response())
+    let parked = keys.into_iter().map(ParkedForm::from).collect();
+    Ok(Json(ParkedList { parked, next: next.flatten() }).into_response())
 }
 
 /// `GET /projections/{name}/parked/{key}`
@@ -87,8 +89,8 @@ pub(super) async fn acts(
     let limit = Parameters::of(&uri)?.limit()?;
     let acts = operated.kronika.projections().acts(limit).await;
     let acts = acts.map_err(|fault| store_problem(&fault))?;
-    let acts: Vec<_> = acts.into_iter().map(ActForm::from).collect();
-    Ok(Json(json!({"acts": acts, "next": null})).into_response())
+    let acts = acts.into_iter().map(ActForm::from).collect();
+    Ok(Json(ActList { acts, next: None }).into_response())
 }
 
 /// Cuts a list to its limit; gives whether there was more.
@@ -106,12 +108,12 @@ fn count(parameters: &Parameters, name: &str) -> Result<Option<u64>, Problem> {
 
 impl Operated {
     /// All read models, as stored.
-    pub async fn stored(&self) -> Result<Vec<ReadModel>, Problem> {
+    pub(super) async fn stored(&self) -> Result<Vec<ReadModel>, Problem> {
         let stored = self.kronika.projections().read_models().await;
         stored.map_err(|fault| store_problem(&fault))
     }
 
-    pub fn forms(
+    pub(super) fn forms(
         &self,
         stored: &[ReadModel],
         name: Option<&ProjectionName>,

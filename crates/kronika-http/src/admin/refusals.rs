@@ -30,3 +30,22 @@ pub(super) fn store_problem(fault: &StoreFault) -> Problem {
         false => Problem::internal(ProblemKind::Failed, fault.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_against_an_act_is_told_by_its_kind() {
+        let check = |error: ActError, status: u16, name: &str| {
+            let problem = act_problem(error);
+            assert_eq!((problem.status().as_u16(), problem.kind().name()), (status, name));
+            assert!(problem.to_json()["detail"].as_str().unwrap().contains("why"));
+        };
+        check(ActError::NotFound("why".into()), 404, "not-found");
+        check(ActError::Refused("why".into()), 409, "refused");
+        check(StoreFault::Unavailable("why".into()).into(), 503, "unavailable");
+        check(StoreFault::Full("why".into()).into(), 503, "unavailable");
+        check(StoreFault::Corrupt("why".into()).into(), 500, "failed");
+    }
+}

@@ -111,6 +111,28 @@ async fn queries_hide_nothing_and_are_not_hidden() {
 }
 
 #[tokio::test]
+async fn the_operators_api_hides_nothing_and_is_not_hidden() {
+    let kronika = kronika(MemoryJournal::new(1), Limits::default()).await;
+    let check = |path: &str, fits: bool| {
+        let service = Service::new(kronika.clone()).query(Query::get("/taken/{x}", async || ()));
+        let built = service.admin(path).router();
+        assert_eq!(built.is_ok(), fits, "{path}: {:?}", built.err());
+    };
+    check("/admin", true);
+    check("/for/operators", true);
+    check("/account", false);
+    check("/account/a1/open", true);
+    check("/taken", false);
+    check("/events", false);
+    check("/metrics/more", false);
+    check("/{tenant}/admin", false);
+    check("/admin/", false);
+    check("admin", false);
+    check("/", false);
+    check("", false);
+}
+
+#[tokio::test]
 async fn a_query_waits_only_for_what_runs() {
     let kronika = kronika(MemoryJournal::new(1), Limits::default()).await;
     let query = Query::get("/balances", async || ()).waits_for(["balances"]);

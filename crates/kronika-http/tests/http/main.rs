@@ -15,6 +15,7 @@ mod feed;
 mod identity;
 mod live;
 mod operating;
+mod operators;
 mod queries;
 mod serving;
 mod states;

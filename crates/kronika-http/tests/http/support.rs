@@ -63,7 +63,7 @@ impl Fixture {
         Self::of(journal, kronika, |service| change(service, &read_models))
     }
 
-    fn of(
+    pub fn of(
         journal: MemoryJournal,
         kronika: Kronika,
         change: impl FnOnce(Service) -> Service,
@@ -94,7 +94,7 @@ pub async fn kronika(journal: MemoryJournal, limits: Limits) -> Kronika {
     builder(journal).limits(limits).start().await.unwrap()
 }
 
-fn builder(journal: MemoryJournal) -> Builder {
+pub fn builder(journal: MemoryJournal) -> Builder {
     Kronika::builder()
         .journal(Arc::new(journal))
         .aggregate(accounts())

@@ -4,6 +4,7 @@
 mod bids;
 mod directories;
 mod kills;
+mod operators;
 mod own_writes;
 mod replays;
 mod requests;

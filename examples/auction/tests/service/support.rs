@@ -55,14 +55,14 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Every file below a directory, but the lock: it names whoever tried last.
+/// Every file below a directory, but the lock, which names whoever tried last, and sockets.
 pub fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(contents(&path));
-        } else if path.file_name().unwrap() != "lock" {
+        } else if path.is_file() && path.file_name().unwrap() != "lock" {
             found.push((path.clone(), fs::read(&path).unwrap()));
         }
     }
