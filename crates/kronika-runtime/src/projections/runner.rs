@@ -291,16 +291,21 @@ impl Runner {
     ) -> (Batch, Option<kronika_core::Decoded>) {
         let mut batch = self.prepared(Batch::new(events, following.stored.clone(), scanned));
         batch.effort = self.effort(wanted);
+        let batch = self.without_parked(following, batch);
+        let decoded = decoded.filter(|_| batch.parked.is_empty());
+        (batch, decoded)
+    }
+
+    /// The batch without the events of streams that are parked by now, which become letters.
+    pub(super) fn without_parked(&self, following: &Following, batch: Batch) -> Batch {
         if self.projection.spec().order != Order::Stream || following.parked.is_empty() {
-            return (batch, decoded);
+            return batch;
         }
         let key_of = |event: &RecordedEvent| {
             let key = KeyText::of_stream(event.stream());
             following.parked.contains_key(&key).then_some(key)
         };
-        let batch = batch.hold(key_of);
-        let decoded = decoded.filter(|_| batch.parked.is_empty());
-        (batch, decoded)
+        batch.hold(key_of)
     }
 
     /// A batch with what does not depend on its events.

@@ -23,7 +23,12 @@ impl Runner {
         mut decoded: Option<Decoded>,
     ) -> Result<(), End> {
         let mut waiting = vec![batch];
-        while let Some(batch) = waiting.pop() {
+        let parked_before = following.parked.len();
+        while let Some(mut batch) = waiting.pop() {
+            // A part before this one may have parked a stream that has events in this one too.
+            if following.parked.len() > parked_before {
+                batch = self.without_parked(following, batch);
+            }
             let count = batch.events().len();
             let error = match self.write_until_taken(&batch, decoded.take()).await? {
                 Ok(written) => {

@@ -1,7 +1,7 @@
 //! Handlers of batches: their own tables, one transaction, and the failing event found by halves.
 
 use crate::common::*;
-use kronika_core::{Event, RecordedEvent};
+use kronika_core::{Event, Order, RecordedEvent};
 use kronika_runtime::{ProjectionError, ProjectionState, RegisteredProjection};
 use kronika_sqlite::{
     BatchHandler, Handled, HandlerTables, SqliteReadModels,
@@ -112,6 +112,56 @@ async fn a_failing_event_is_found_and_everything_before_it_committed() {
 #[tokio::test]
 async fn a_panicking_event_is_found_too() {
     check_failing("panic", "it panicked: no way").await;
+}
+
+/// By stream: one whose event fails waits, the others go on.
+struct ByStream;
+
+impl BatchHandler for ByStream {
+    const NAME: &'static str = "lines";
+    const ORDER: Order = Order::Stream;
+    const FOLLOWS: &'static [&'static str] = &["purse"];
+    const TABLES: &'static [&'static str] = &["line"];
+
+    fn create(&mut self, tables: &HandlerTables, transaction: &Transaction<'_>) -> Handled {
+        Lines::default().create(tables, transaction)
+    }
+
+    fn handle(
+        &mut self,
+        events: &[RecordedEvent],
+        tables: &HandlerTables,
+        transaction: &Transaction<'_>,
+    ) -> Handled {
+        Lines { fails_on: Some("refused") }.handle(events, tables, transaction)
+    }
+}
+
+/// A batch that fails is handled by halves until the failing event is known and its stream is parked. The halves
+/// behind it, made before that, held events of the stream too: they were handled before the one that waits.
+#[tokio::test]
+async fn events_of_a_stream_wait_behind_the_one_that_fails_in_all_of_a_batch() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), MemoryJournal::new(1));
+    let read_models = open(&directory.path().join("rm"));
+    for number in 1..=64 {
+        let failing = [PurseEvent::Refused {}];
+        let event = if [3, 10].contains(&number) { &failing } else { &[added(1)] };
+        record(&journal, ["a", "b", "c"][number % 3], event);
+    }
+    let handler = RegisteredProjection::batches(read_models.handler(ByStream).unwrap());
+    let projections = start_with(&journal, &read_models, vec![handler], Default::default());
+    caught_up(&journal, &projections).await;
+    let expected = |rest, from| (1..=64).filter(move |it| it % 3 == rest && *it >= from);
+    // Of `a` from the third event on, of `b` from the tenth, all wait, and nothing else.
+    let waiting: Vec<u64> = expected(0, 3).chain(expected(1, 10)).collect();
+    let handled: Vec<u64> = (1..=64).filter(|it| !waiting.contains(it)).collect();
+    assert_eq!(lines(&read_models).await, handled);
+    let letters = read_models.query(|connection| {
+        let sql = "SELECT position FROM kronika_letters ORDER BY key, arrival";
+        connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<u64>, _>>()
+    });
+    assert_eq!(letters.await.unwrap(), waiting);
+    assert_eq!(projections.status()[0].events, 64);
 }
 
 #[tokio::test]
