@@ -12,6 +12,7 @@
 mod bench;
 mod ci;
 mod fuzz;
+mod kills;
 mod lines;
 mod shell;
 mod simulate;
@@ -33,7 +34,9 @@ usage: cargo xtask TASK
   fuzz [--seconds N]     the fuzz targets, two minutes in all or as long as is said
   simulate [--seeds N] [--from SEED] [--seed SEED] [--json]
                          lives of the log on simulated disks, each from its seed, checked against a model
-  kills [--rounds N]     kills a process that appends, 200 times unless said otherwise, and looks what is there
+  kills [log|service] [--rounds N] [--seed SEED]
+                         kills a process that appends, and one whose read models are operated under load, 200 times
+                         each unless said otherwise, and looks what is there
   sweep                  lets every call to the disk in the life of a log fail in turn, once and for ever
   bitflips               flips every single bit of a journal in turn; it takes some minutes";
 
@@ -51,8 +54,7 @@ fn main() -> ExitCode {
         ["simulate", arguments @ ..] => simulate::run(arguments),
         ["bitflips"] => simulate::bit_flips(),
         ["sweep"] => simulate::sweep(),
-        ["kills"] => simulate::kills("200"),
-        ["kills", "--rounds", rounds] => simulate::kills(rounds),
+        ["kills", arguments @ ..] => kills::run(arguments),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())
