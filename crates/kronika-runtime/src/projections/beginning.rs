@@ -75,6 +75,8 @@ impl Runner {
         loop {
             match self.projection.open(run, takeover).await {
                 Ok(opened) => return Ok(opened),
+                // It was dropped since the manager looked, which is to look again.
+                Err(OpenReadModelError::Gone(_)) => return Err(End::Stopped),
                 Err(OpenReadModelError::Store(fault)) if fault.may_pass() => {
                     self.pause(OpenReadModelError::Store(fault).into(), &mut pace).await?;
                 }

@@ -4,8 +4,11 @@
 use super::{changes::Changes, orders::Orders, status::ProjectionStatus};
 use kronika_core::{ReadModelId, Stage};
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::{Notify, watch};
 
@@ -26,6 +29,8 @@ pub(super) struct Named {
     all: Mutex<BTreeMap<RunKey, Arc<watch::Sender<ProjectionStatus>>>>,
     orders: Mutex<BTreeMap<RunKey, watch::Sender<Orders>>>,
     live: Mutex<Option<ReadModelId>>,
+    /// Those that are being dropped: they are not begun again meanwhile.
+    dropping: Mutex<BTreeSet<RunKey>>,
 }
 
 fn key(id: &ReadModelId) -> RunKey {
@@ -43,6 +48,7 @@ impl Named {
             all: Mutex::default(),
             orders: Mutex::default(),
             live: Mutex::new(None),
+            dropping: Mutex::default(),
         }
     }
 
@@ -94,6 +100,22 @@ impl Named {
         true
     }
 
+    /// One is being dropped, until what is given goes out of scope.
+    pub fn drop_one(&self, id: &ReadModelId) -> Dropping<'_> {
+        self.dropping.lock().expect("nothing panics under it").insert(key(id));
+        Dropping { named: self, key: key(id) }
+    }
+
+    pub fn is_dropping(&self, key: RunKey) -> bool {
+        self.dropping.lock().expect("nothing panics under it").contains(&key)
+    }
+
+    /// Somebody has acted: the manager looks at the store.
+    pub fn acted(&self) {
+        self.acts.fetch_add(1, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
     /// This one is live, if none was known to be.
     pub fn set_first_live(&self, id: &ReadModelId) {
         self.live.lock().expect("nothing panics under it").get_or_insert_with(|| id.clone());
@@ -102,6 +124,19 @@ impl Named {
     /// What goes wrong before any read model is known.
     pub fn show(&self, change: impl FnOnce(&mut ProjectionStatus)) {
         self.shown.send_modify(change);
+    }
+}
+
+/// A read model is being dropped. If it is still there afterwards, it begins anew.
+pub(super) struct Dropping<'a> {
+    named: &'a Named,
+    key: RunKey,
+}
+
+impl Drop for Dropping<'_> {
+    fn drop(&mut self) {
+        self.named.dropping.lock().expect("nothing panics under it").remove(&self.key);
+        self.named.acted();
     }
 }
 

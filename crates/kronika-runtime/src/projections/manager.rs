@@ -177,6 +177,9 @@ impl Manager {
 
     fn bring_in_line(&mut self, read_model: ReadModel, acts: u64) {
         let key = key_of(&read_model);
+        if self.named.is_dropping(key) {
+            return;
+        }
         let ReadModel { id, stage, wanted, checkpoint, .. } = read_model;
         if stage == Stage::Live {
             // Later on it is the one that switches that says so.

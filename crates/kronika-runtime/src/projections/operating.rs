@@ -5,7 +5,7 @@ use kronika_core::{
     Act, ActError, ActRecord, By, KeyText, Letter, ParkedKey, ProjectionName, ReadModel,
     ReadModelId, SharedReadModelStore, Stage, StoreFault,
 };
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// How long one that is to be dropped may take to end.
@@ -21,12 +21,16 @@ impl Projections {
         let name = act.name().clone();
         let named = self.named.get(name.as_str()).ok_or_else(|| not_found(&name))?;
         let store = self.store_of(&name)?;
+        let mut dropping = None;
         if let Act::Drop(id) = &act {
+            dropping = Some(named.drop_one(id));
             self.end_before_drop(id).await?;
         }
         let acted = store.act(act, by).await;
-        named.acts.fetch_add(1, Ordering::Relaxed);
-        named.wake.notify_one();
+        match dropping {
+            Some(dropping) => drop(dropping),
+            None => named.acted(),
+        }
         acted
     }
 

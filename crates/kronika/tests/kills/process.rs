@@ -14,7 +14,7 @@ use std::{
 /// A process that tells nothing for so long hangs.
 const SILENCE_MAX: Duration = Duration::from_secs(180);
 
-/// When a process is to die: so long after it told so many lines, or a line that holds a text.
+/// When a process is to die: so long after it told so many lines.
 #[derive(Clone, Debug)]
 pub struct Death {
     pub lines: usize,

@@ -104,7 +104,7 @@ impl Rounds {
 
     /// One kill between a failed commit and its next try.
     pub fn kill_with_fault(&mut self, outside: bool) -> Result<(), String> {
-        let planted = Some((outside, 60));
+        let planted = Some((outside, 20));
         let life = Life { planted, mended: true, batch_events_max: 5, ..self.life(0) };
         self.kill(&life, Death { lines: 400, after: Duration::ZERO }, true)
     }
