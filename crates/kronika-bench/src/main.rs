@@ -138,7 +138,8 @@ fn log(runtime: &Runtime, options: &log::Options, json: bool) -> Result<(), Box<
 
 async fn projections(options: &projections::Options, json: bool) -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir_in(".")?;
-    Ok(projections::bench(directory.path(), options, Report::new(json)?).await?)
+    let done = projections::bench(directory.path(), options, Report::new(json)?).await;
+    done.map_err(|fault| fault as Box<dyn Error>)
 }
 
 #[cfg(test)]
