@@ -72,6 +72,7 @@ Options:
   --seconds S        length of a slice that is not a whole rebuild; default 2
   --events N         events of the logs that are read; default 600000
   --keys N           keys of all rows but `rebuild-many`; default 10000
+  --batch N          events in a batch of the rebuilds, at most, raw upserts alike; default 4096
   --offered N        commands a second of `visible`; default 10000
   --throttle N       events a second of `beside-throttled`; default 10000
   --threads N        threads of the runtime; default as many as there are cores

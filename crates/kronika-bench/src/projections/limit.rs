@@ -38,17 +38,19 @@ struct Batch {
 }
 
 impl Writes {
-    /// Folds what is in a log.
-    pub async fn of<P: Projection>(projection: &P, filled: &Filled) -> Result<Self, Fault> {
-        let ProjectionSettings { batch_events_max, batch_bytes_max, .. } =
-            ProjectionSettings::default();
+    /// Folds what is in a log, in batches as these settings make them.
+    pub async fn of<P: Projection>(
+        projection: &P,
+        filled: &Filled,
+        settings: &ProjectionSettings,
+    ) -> Result<Self, Fault> {
         let types: Vec<_> = P::Follows::types().into_iter().map(str::to_owned).collect();
         let mut rows = BTreeMap::<P::Key, Option<P::Row>>::new();
         let (mut batches, mut after) = (Vec::new(), Position::ZERO);
         loop {
             let filter = EventFilter { types: types.clone(), ..EventFilter::default() };
             let read = ReadPartition::after(PartitionId::default(), after).filter(filter);
-            let limits = (batch_events_max, batch_bytes_max);
+            let limits = (settings.batch_events_max, settings.batch_bytes_max);
             let read = ReadPartition { limit_events: limits.0, limit_bytes: limits.1, ..read };
             let page = filled.log.read_partition(read).await?;
             let mut touched = BTreeSet::new();

@@ -1,5 +1,6 @@
 //! What is measured, and how much of it.
 
+use kronika::ProjectionSettings;
 use std::{str::FromStr, time::Duration};
 
 /// The rows, in the order in which they run.
@@ -21,6 +22,8 @@ pub struct Options {
     pub accounts: u32,
     /// The same, of `rebuild-many`.
     pub many_accounts: u32,
+    /// Bounds of all projections, of which the number of events in a batch is varied.
+    pub settings: ProjectionSettings,
     /// Commands in a second that `visible` offers.
     pub offered: f64,
     /// Events in a second of the throttled rebuild.
@@ -36,6 +39,7 @@ impl Default for Options {
             events: 600_000,
             accounts: 10_000,
             many_accounts: 200_000,
+            settings: ProjectionSettings::default(),
             offered: 10_000.0,
             throttle: 10_000,
         }
@@ -77,6 +81,7 @@ impl Options {
                 }
                 "--events" => options.events = number(value()?)?,
                 "--keys" => options.accounts = number(value()?)?,
+                "--batch" => options.settings.batch_events_max = number(value()?)?,
                 "--offered" => options.offered = number(value()?)?,
                 "--throttle" => options.throttle = number(value()?)?,
                 other => return Err(format!("there is no option {other}")),
@@ -86,8 +91,9 @@ impl Options {
             return Err(format!("there is no row {unknown}, but {}", ROWS.join(", ")));
         }
         let is_small = options.slices == 0 || options.events == 0 || options.accounts < 2;
+        let is_small = is_small || options.settings.batch_events_max == 0;
         if is_small || options.throttle == 0 || !(options.offered > 0.0) {
-            return Err("slices, events and rates are from 1, keys from 2".into());
+            return Err("slices, events, batches and rates are from 1, keys from 2".into());
         }
         Ok(options)
     }

@@ -11,8 +11,7 @@ use crate::{
     report::{Row, median, median_ratio},
 };
 use kronika::{
-    Environment, ProjectionSettings, Projections, RegisteredProjection, SqliteReadModels,
-    SqliteSettings, Waited,
+    Environment, Projections, RegisteredProjection, SqliteReadModels, SqliteSettings, Waited,
 };
 use std::{
     path::Path,
@@ -31,7 +30,7 @@ pub async fn one(
     accounts: u32,
 ) -> Result<(), Fault> {
     let filled = Filled::with(directory, bench.options.events, accounts).await?;
-    let writes = [Writes::of(&Balances::default(), &filled).await?];
+    let writes = [Writes::of(&Balances::default(), &filled, &bench.options.settings).await?];
     measure(bench, directory, name, &filled, &writes, || vec![balances(false)]).await
 }
 
@@ -39,9 +38,9 @@ pub async fn one(
 pub async fn all_three(bench: &Bench<'_>, directory: &Path) -> Result<(), Fault> {
     let filled = Filled::with(directory, bench.options.events, bench.options.accounts).await?;
     let writes = [
-        Writes::of(&Balances::default(), &filled).await?,
-        Writes::of(&Largest, &filled).await?,
-        Writes::of(&Branches, &filled).await?,
+        Writes::of(&Balances::default(), &filled, &bench.options.settings).await?,
+        Writes::of(&Largest, &filled, &bench.options.settings).await?,
+        Writes::of(&Branches, &filled, &bench.options.settings).await?,
     ];
     measure(bench, directory, "rebuild-three", &filled, &writes, three).await
 }
@@ -59,7 +58,7 @@ async fn measure(
     for _ in 0..bench.options.slices {
         let own = tempfile::tempdir_in(directory)?;
         limits.add(deliveries, raw_upserts(&own.path().join("raw"), writes)?);
-        ours.add(deliveries, build(filled, own.path(), registered(), false).await?);
+        ours.add(deliveries, build(bench, filled, own.path(), registered(), false).await?);
     }
     let ratio = median_ratio(&ours.rates, &limits.rates);
     let row = Row::new(name, writes.len(), median(ours.rates), "events/s");
@@ -85,7 +84,7 @@ pub async fn parked(bench: &Bench<'_>, directory: &Path) -> Result<(), Fault> {
             let file = own.path().join(name);
             std::fs::create_dir(&file)?;
             let registered = vec![balances(is_poisoned)];
-            figures.add(events, build(&filled, &file, registered, is_poisoned).await?);
+            figures.add(events, build(bench, &filled, &file, registered, is_poisoned).await?);
         }
     }
     let ratio = median_ratio(&poisoned.rates, &sound.rates);
@@ -101,6 +100,7 @@ pub async fn parked(bench: &Bench<'_>, directory: &Path) -> Result<(), Fault> {
 
 /// Builds read models in a new file until all have the whole log. Gives time and processor time.
 async fn build(
+    bench: &Bench<'_>,
     filled: &Filled,
     directory: &Path,
     registered: Vec<RegisteredProjection>,
@@ -113,7 +113,7 @@ async fn build(
         Arc::new(filled.log.clone()),
         Some(Arc::new(read_models.clone())),
         registered,
-        ProjectionSettings::default(),
+        bench.options.settings.clone(),
         Environment::real(),
     )?;
     let waited = projections.wait_for(&[], &filled.head, PATIENCE).await;

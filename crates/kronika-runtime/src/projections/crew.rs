@@ -21,10 +21,7 @@ impl Progress {
     /// The event at this place of the batch is worked on.
     pub fn at(&self, place: usize) {
         self.place.store(place, Ordering::Relaxed);
-        // Not `fetch_add`, which costs more than some folds: workers beside each other may lose steps, but not move
-        // the count back to where it was a whole time limit ago.
-        let steps = self.steps.load(Ordering::Relaxed);
-        self.steps.store(steps.wrapping_add(1), Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
     }
 }
 

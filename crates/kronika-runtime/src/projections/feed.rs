@@ -17,8 +17,8 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// Pages kept of a partition: one that is prepared, and a few that projections beside each other are at.
-const PAGES: usize = 5;
+/// Pages kept of a partition.
+const PAGES: usize = 4;
 
 pub(super) struct Feed {
     journal: SharedJournal,
@@ -77,17 +77,6 @@ impl Feed {
         events_max: usize,
     ) -> Result<FeedPage, ReadError> {
         let page = self.at(after);
-        let read = self.read(&page, after).await?;
-        Ok(self.part(read, after, types, events_max))
-    }
-
-    /// Reads the page after a mark, so that it is there when it is asked for. If that fails, who asks hears of it.
-    pub async fn prepare(&self, after: Mark) {
-        let page = self.at(after);
-        let _ = self.read(&page, after).await;
-    }
-
-    async fn read<'a>(&self, page: &'a Arc<Page>, after: Mark) -> Result<&'a FeedPage, ReadError> {
         let read = page.read.get_or_try_init(|| async {
             self.readings.fetch_add(1, Ordering::Relaxed);
             let filter = EventFilter { types: self.types.clone(), ..EventFilter::default() };
@@ -96,7 +85,13 @@ impl Feed {
             let read = ReadPartition { limit_events, limit_bytes, ..read };
             self.journal.read_partition(read).await.map(FeedPage::of)
         });
-        read.await.inspect_err(|_| self.forget(after, page))
+        match read.await {
+            Ok(read) => Ok(self.part(read, after, types, events_max)),
+            Err(error) => {
+                self.forget(after, &page);
+                Err(error)
+            }
+        }
     }
 
     /// The page that covers what comes after the mark, or is about to.

@@ -70,8 +70,7 @@ pub(super) fn check_page(
     Err(ReadError::Corrupt(what).into())
 }
 
-/// The next page, decoded as far as that goes; `None` if it cannot be read now. The page behind it is read while this
-/// one is decoded.
+/// The next page, decoded as far as that goes; `None` if it cannot be read now.
 pub(super) async fn read_ahead(
     feed: &Feed,
     after: Mark,
@@ -81,19 +80,11 @@ pub(super) async fn read_ahead(
     effort: Effort,
 ) -> Option<Ahead> {
     let page = feed.page(after, types, events_max).await.ok()?;
-    let decode = async {
-        match decoder {
-            Some(decoder) if !page.events.is_empty() => {
-                Some(decoder.decode(page.events.clone(), effort).await)
-            }
-            _ => None,
+    let decoded = match decoder {
+        Some(decoder) if !page.events.is_empty() => {
+            Some(decoder.decode(page.events.clone(), effort).await)
         }
+        _ => None,
     };
-    let prepare = async {
-        if !page.at_head {
-            feed.prepare(page.scanned).await;
-        }
-    };
-    let (decoded, ()) = tokio::join!(decode, prepare);
     Some(Ahead { page, decoded })
 }
