@@ -21,12 +21,7 @@ use kronika_core::{
     ProjectionName, ReadModelId, ReadModelSpec, RecordedEvent, Row, SharedReadModelStore,
     StoreFault, Tables, Takeover, Value, Written,
 };
-use std::{
-    collections::{BTreeSet, HashSet},
-    mem,
-    ops::Range,
-    sync::Arc,
-};
+use std::{collections::HashSet, mem, ops::Range, sync::Arc};
 
 /// A keyed projection with its store.
 pub(super) struct Keyed<P: Projection> {
@@ -36,8 +31,6 @@ pub(super) struct Keyed<P: Projection> {
     kept: Kept<P::Key, P::Row>,
     /// Keys that wait, where the order is by key.
     parked: HashSet<KeyText>,
-    /// Those of them that a batch has touched since: by themselves, since making texts of all keys takes long.
-    waiting: BTreeSet<P::Key>,
 }
 
 /// A key's row before a batch: `None` if it has to be loaded, `Some(None)` if there is none.
@@ -61,8 +54,8 @@ impl<P: Projection> Keyed<P> {
     }
 
     fn of(folding: Arc<Folding<P>>, store: SharedReadModelStore) -> Self {
-        let (kept, parked, waiting) = (Kept::new(), HashSet::new(), BTreeSet::new());
-        Self { folding, store, read_model: None, kept, parked, waiting }
+        let (kept, parked) = (Kept::new(), HashSet::new());
+        Self { folding, store, read_model: None, kept, parked }
     }
 
     fn read_model(&self) -> &ReadModelId {
@@ -194,7 +187,6 @@ impl<P: Projection> BatchProjection for Keyed<P> {
             let opened = self.store.open(spec, run, takeover).await?;
             self.read_model = Some(ReadModelId { name, generation, run });
             self.parked = opened.parked.iter().map(|parked| parked.key.clone()).collect();
-            self.waiting.clear();
             Ok(opened)
         })
     }

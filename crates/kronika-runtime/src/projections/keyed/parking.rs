@@ -8,7 +8,7 @@ use std::sync::Arc;
 impl<P: Projection> Keyed<P> {
     /// Takes the touches of parked keys out of what is folded: their events wait. Of a batch of one key's letters,
     /// leaves only that key.
-    pub(super) fn hold(&mut self, batch: &Batch, touched: &mut Touched<P>) -> Vec<ParkedChange> {
+    pub(super) fn hold(&self, batch: &Batch, touched: &mut Touched<P>) -> Vec<ParkedChange> {
         let mut held = Vec::new();
         if !self.parks_keys() {
             return held;
@@ -18,28 +18,16 @@ impl<P: Projection> Keyed<P> {
             touched.touches.retain(|(key, _)| text(key) == *only);
         } else if !self.parked.is_empty() {
             touched.touches.retain(|(key, place)| {
-                let waits = self.waiting.contains(key) || self.is_met_first(key);
+                let key = text(key);
+                let waits = self.parked.contains(&key);
                 if waits {
                     let letter = Letter::of(&batch.events()[*place]);
-                    held.push(ParkedChange::Hold { key: text(key), letter });
+                    held.push(ParkedChange::Hold { key, letter });
                 }
                 !waits
             });
         }
         held
-    }
-
-    /// Whether a key waits that is not known to. Making its text costs more than many a fold: only as long as some
-    /// waiting key was not met yet.
-    fn is_met_first(&mut self, key: &P::Key) -> bool {
-        if self.waiting.len() == self.parked.len() {
-            return false;
-        }
-        let waits = self.parked.contains(&KeyText::of(&key.values()));
-        if waits {
-            self.waiting.insert(key.clone());
-        }
-        waits
     }
 
     /// Folds the keys that failed once more, carefully, up to their failing event, and parks them there.
@@ -94,7 +82,6 @@ impl<P: Projection> Keyed<P> {
                 }
                 ParkedChange::Lift { key } => {
                     self.parked.remove(key);
-                    self.waiting.retain(|waiting| KeyText::of(&waiting.values()) != *key);
                 }
                 _ => {}
             }
