@@ -5,6 +5,7 @@ pub const HELP: &str = "\
 Usage: cargo xtask bench commands [--json] [--quick] [--callers N]
        cargo xtask bench snapshots [--json] [--quick] [--callers N]
        cargo xtask bench log [--json] [--quick] [--rows A,B] [--heavy] [more options]
+       cargo xtask bench projections [--json] [--quick] [--rows A,B] [more options]
 
   --json             one object a line
   --quick            a short run that shows that it works; its figures say little
@@ -52,4 +53,27 @@ Options:
                      opened, so that most appends look up a version that is in memory no longer
   --without-peers    does not build and measure tephra, see bench/peers
   --peers PROGRAM    the program that does; `cargo xtask bench log` builds it
+
+projections: read models in SQLite that follow the embedded log; events of two fields; slices in turns, medians.
+  rebuild            one table of 10,000 keys built from a whole log, in a new file, against `raw upserts`: SQLite alone,
+                     on one thread, writing the rows that each batch writes, 16 in a statement, and its checkpoint, in
+                     the same transactions with the same pragmas, with nothing to read, decode or fold
+  rebuild-many       the same with 200,000 keys
+  rebuild-three      three tables in one pass, by deliveries, against the raw upserts of all three on one thread
+  visible            from a command's receipt to its row in a query's answer, at 10,000 commands a second that arrive by
+                     themselves; `visible-idle` one command at a time, against the query alone
+  beside             64 callers while a read model is rebuilt at 10,000 events a second, against no rebuild, in turns:
+                     `beside-throttled`; without a throttle: `beside-full`
+  parked             the rate of `rebuild` with one key of all parked, against none; `parked-visible`: the 99th percentile
+                     of `visible` with and without
+Options:
+  --rows A,B         only these rows
+  --slices N         slices of each figure; default 5
+  --seconds S        length of a slice that is not a whole rebuild; default 2
+  --events N         events of the logs that are read; default 600000
+  --keys N           keys of all rows but `rebuild-many`; default 10000
+  --batch N          events in a batch of the rebuilds, at most, raw upserts alike; default 4096
+  --offered N        commands a second of `visible`; default 10000
+  --throttle N       events a second of `beside-throttled`; default 10000
+  --threads N        threads of the runtime; default as many as there are cores
 ";

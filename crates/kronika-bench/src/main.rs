@@ -1,10 +1,12 @@
 //! Benchmarks of Kronika, each against a limit or a peer in the same run. `cargo xtask bench` calls this.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "results are its output")]
 
+mod arrivals;
 mod commands;
 mod harness;
 mod help;
 mod log;
+mod projections;
 mod raw;
 mod report;
 mod snapshots;
@@ -47,6 +49,12 @@ fn main() -> ExitCode {
             Ok(options) => log(&runtime, &options, has("--json")),
             Err(error) => return wrong_use(&error),
         },
+        (["projections", options @ ..], Ok(runtime)) => {
+            match projections::Options::parse(options) {
+                Ok(options) => runtime.block_on(projections(&options, has("--json"))),
+                Err(error) => return wrong_use(&error),
+            }
+        }
         (["be-killed", directory, bytes], Ok(_)) => match bytes.parse() {
             Ok(bytes) => log::be_killed(Path::new(directory), bytes),
             Err(_) => return wrong_use(&format!("`{bytes}` is no number of bytes")),
@@ -126,6 +134,12 @@ async fn commands(effort: &Effort, json: bool) -> Result<(), Box<dyn Error>> {
 fn log(runtime: &Runtime, options: &log::Options, json: bool) -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir_in(".")?;
     log::bench(directory.path(), runtime, options, Report::new(json)?)
+}
+
+async fn projections(options: &projections::Options, json: bool) -> Result<(), Box<dyn Error>> {
+    let directory = tempfile::tempdir_in(".")?;
+    let done = projections::bench(directory.path(), options, Report::new(json)?).await;
+    done.map_err(|fault| fault as Box<dyn Error>)
 }
 
 #[cfg(test)]

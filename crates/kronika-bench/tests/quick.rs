@@ -4,18 +4,6 @@ use std::{collections::BTreeSet, process::Command};
 
 #[test]
 fn the_benchmark_of_the_log_runs_with_every_row() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kronika-bench"));
-    let output =
-        command.args(["log", "--quick", "--json"]).current_dir(&directory).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut seen = BTreeSet::new();
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
-        let row: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert!(row["figure"].as_f64().unwrap() > 0.0, "{row}");
-        assert!(row["against"].is_null() || row["ratio"].as_f64().unwrap() > 0.0, "{row}");
-        seen.insert(row["bench"].as_str().unwrap().to_owned());
-    }
     let expected = [
         "append",
         "flat",
@@ -30,6 +18,38 @@ fn the_benchmark_of_the_log_runs_with_every_row() {
         "recover-warm",
         "stall",
     ];
+    check_rows("log", &expected);
+}
+
+#[test]
+fn the_benchmark_of_projections_runs_with_every_row() {
+    let expected = [
+        "beside-full",
+        "beside-throttled",
+        "parked",
+        "parked-visible",
+        "rebuild",
+        "rebuild-many",
+        "rebuild-three",
+        "visible",
+        "visible-idle",
+    ];
+    check_rows("projections", &expected);
+}
+
+fn check_rows(bench: &str, expected: &[&str]) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kronika-bench"));
+    let output =
+        command.args([bench, "--quick", "--json"]).current_dir(&directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut seen = BTreeSet::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(row["figure"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(row["against"].is_null() || row["ratio"].as_f64().unwrap() > 0.0, "{row}");
+        seen.insert(row["bench"].as_str().unwrap().to_owned());
+    }
     assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), expected);
     assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0, "files are left behind");
 }
@@ -42,5 +62,6 @@ fn wrong_use_is_told_with_its_own_code() {
     };
     check(&["nothing"]);
     check(&["log", "--rows", "nothing"]);
+    check(&["projections", "--rows", "nothing"]);
     check(&["commands", "--callers", "0"]);
 }

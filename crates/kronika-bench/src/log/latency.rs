@@ -6,6 +6,7 @@
 
 use super::{Bench, Fault, Load};
 use crate::{
+    arrivals::Arrivals,
     harness::{Bodies, Latencies, LogCaller, LogStore, Store},
     raw::RawLog,
     report::{Row, median, median_ratio},
@@ -13,11 +14,7 @@ use crate::{
 use hdrhistogram::Histogram;
 use kronika::Log;
 use kronika_core::Journal;
-use std::{
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, thread, time::Instant};
 use tokio::task::JoinSet;
 
 /// Callers of the closed loop whose half is taken.
@@ -41,13 +38,10 @@ pub fn run(bench: &Bench<'_>, directory: &Path) -> Result<(), Fault> {
     let (mut rates, mut batches) = (Vec::new(), Vec::new());
     for seed in 0..bench.options.slices {
         let before = store.log.stats();
-        let arrivals = Arrivals {
-            rate: closed / 2.0,
-            time: bench.options.slice,
-            body_bytes: bench.options.body_bytes,
-            seed: seed as u64,
-        };
-        let (rate, latencies) = arrivals.run(bench, &store.log, &mut callers)?;
+        let (rate, time, seed) = (closed / 2.0, bench.options.slice, seed as u64);
+        let arrivals = Arrivals { rate, time, seed };
+        let appends = Appends { arrivals, body_bytes: bench.options.body_bytes };
+        let (rate, latencies) = appends.run(bench, &store.log, &mut callers)?;
         let after = store.log.stats();
         let commits = (after.commits - before.commits).max(1);
         rates.push(rate);
@@ -74,15 +68,12 @@ pub fn run(bench: &Bench<'_>, directory: &Path) -> Result<(), Fault> {
 }
 
 /// Appends that arrive by themselves.
-struct Arrivals {
-    /// A second, on average; the times between them are those of a Poisson process.
-    rate: f64,
-    time: Duration,
+struct Appends {
+    arrivals: Arrivals,
     body_bytes: usize,
-    seed: u64,
 }
 
-impl Arrivals {
+impl Appends {
     /// Sends them from a thread of its own; gives how many were answered a second, and their latencies.
     fn run(
         &self,
@@ -114,20 +105,9 @@ impl Arrivals {
         callers: &mut [LogCaller],
         latencies: &Latencies,
     ) -> JoinSet<Result<(), String>> {
-        wake_in_time();
-        let mut random = fastrand::Rng::with_seed(self.seed);
-        let mut bodies = Bodies::new(self.body_bytes, self.seed);
+        let mut bodies = Bodies::new(self.body_bytes, self.arrivals.seed);
         let mut answers = JoinSet::new();
-        let (begun, mut due) = (Instant::now(), Duration::ZERO);
-        for number in 0.. {
-            due += Duration::from_secs_f64(-(1.0 - random.f64()).ln() / self.rate);
-            if due > self.time {
-                break;
-            }
-            let intended = begun + due;
-            while let Some(left) = intended.checked_duration_since(Instant::now()) {
-                thread::sleep(left);
-            }
+        self.arrivals.run(|number, intended| {
             let append = callers[number % callers.len()].next(bodies.next());
             let appended = log.append(vec![append]);
             let latencies = latencies.clone();
@@ -139,13 +119,7 @@ impl Arrivals {
             };
             answers.spawn_on(wait, bench.runtime.handle());
             while answers.try_join_next().is_some_and(|answered| matches!(answered, Ok(Ok(())))) {}
-        }
+        });
         answers
     }
-}
-
-/// The system rounds this thread's sleeping to a microsecond instead of fifty.
-fn wake_in_time() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1_000));
 }
