@@ -19,16 +19,16 @@ mod embedded;
 pub use embedded::{Embedded, EmbeddedError};
 pub use kronika_core::{
     About, Aggregate, AggregateId, Append, AppendBy, AppendError, AppendHeader, AppendId,
-    AppendMore, Appended, BoxFuture, Capabilities, ClaimError, Codec, CodecError, Column,
+    AppendMore, Appended, Begins, BoxFuture, Capabilities, ClaimError, Codec, CodecError, Column,
     ColumnValue, Command, Committed, Context, Decision, Direction, DynJournal, DynSnapshotStore,
-    Effect, Epoch, Event, EventFilter, EventId, EventKind, Folded, Followed, Follows, Handle,
-    HistoryDiverged, Incarnation, Journal, Key, Keyed, Kind, Lease, Lifted, Loading, Mark,
-    Metadata, Never, NewEvent, On, Origin, Outcome, Ownership, PartitionId, PartitionPage,
-    Position, Projection, ReadError, ReadPartition, ReadStream, RecordedAppend, RecordedEvent,
-    Rejection, RejectionKind, Row, SLICES, Shape, SharedJournal, SharedReadModelStore,
-    SharedSnapshotStore, Slice, SliceRange, Snapshot, SnapshotError, SnapshotStore, StreamCursor,
-    StreamId, StreamIdError, StreamPage, Timer, Timestamp, Token, TokenError, Upcast, Value,
-    Version, ensure,
+    Effect, EffectError, EffectKey, Effects, EffectsOf, Epoch, Event, EventFilter, EventId,
+    EventKind, Folded, Followed, Follows, Handle, HistoryDiverged, Incarnation, Journal, Key,
+    Keyed, Kind, Lease, Lifted, Loading, Mark, Metadata, Never, NewEvent, Occasion, On, Order,
+    Origin, Outcome, Ownership, PartitionId, PartitionPage, Perform, Position, Projection,
+    ReadError, ReadPartition, ReadStream, RecordedAppend, RecordedEvent, Rejection, RejectionKind,
+    Row, SLICES, Shape, SharedJournal, SharedReadModelStore, SharedSnapshotStore, Slice,
+    SliceRange, Snapshot, SnapshotError, SnapshotStore, StreamCursor, StreamId, StreamIdError,
+    StreamPage, Timer, Timestamp, Token, TokenError, Upcast, Value, Version, ensure,
 };
 #[doc(hidden)]
 pub use kronika_core::{decode_lifted, decode_variant, encode_variant};
@@ -43,10 +43,10 @@ pub use kronika_log::{
 pub use kronika_macros::{Command, Event, Key, Rejection, Row};
 pub use kronika_runtime::{
     Aggregates, Builder, CommandError, CommandInfo, CommandOptions, Commands, DynAggregates,
-    EncodedAnswer, EncodedRejection, EncodedState, Environment, ExpectedVersion, Failure, Kronika,
-    Limits, ProjectionError, ProjectionSettings, ProjectionState, ProjectionStatus, Projections,
-    Receipt, RegisteredProjection, RegistrationError, SendCommand, Standing, StartError, Stats,
-    Store, Waited,
+    EffectSettings, EncodedAnswer, EncodedRejection, EncodedState, Environment, ExpectedVersion,
+    Failure, Kronika, Limits, ProjectionError, ProjectionSettings, ProjectionState,
+    ProjectionStatus, Projections, Receipt, RegisteredProjection, RegistrationError, SendCommand,
+    Standing, StartError, Stats, Store, Waited,
 };
 #[cfg(feature = "embedded")]
 pub use kronika_sqlite::{

@@ -21,6 +21,13 @@ impl Projections {
         let name = act.name().clone();
         let named = self.named.get(name.as_str()).ok_or_else(|| not_found(&name))?;
         let store = self.store_of(&name)?;
+        if matches!(act, Act::Rebuild { .. } | Act::Switch(_))
+            && !self.keeps_read_model(name.as_str())
+        {
+            return Err(ActError::Refused(format!(
+                "{name} reaches out and keeps no read model: building it anew would do again what it has done"
+            )));
+        }
         if let Act::Drop(id) = &act {
             self.end_before_drop(id).await?;
         }

@@ -157,12 +157,14 @@ impl Runner {
         if is_asked {
             self.drain_asked(&mut following).await?;
         }
-        if self.projection.begins_at_head() && following.stored.seen.marks().next().is_none() {
+        if self.projection.begins_at_head() && following.stored.time.is_none() {
             self.begin_at_head(&mut following).await?;
         }
         Ok(following)
     }
 
+    /// Passes over all that is there. A time in the checkpoint says that this was done, also where nothing was there:
+    /// what comes from now on is then handled, whatever ends between.
     async fn begin_at_head(&mut self, following: &mut Following) -> Result<(), End> {
         for index in 0..following.scanned.len() {
             let mut pace = Pace::new(&self.settings);
@@ -174,7 +176,11 @@ impl Runner {
                 }
             };
         }
-        self.save(following).await
+        self.save(following).await?;
+        let scanned = following.scanned[0];
+        let mut batch = self.prepared(Batch::new(Vec::new(), following.stored.clone(), scanned));
+        batch.next.time = Some(batch.at);
+        self.write(following, batch, None).await
     }
 
     /// Does what was ordered meanwhile: stop, pause, keep a rate, handle parked keys.
