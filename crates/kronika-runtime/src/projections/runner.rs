@@ -129,8 +129,11 @@ impl Runner {
         self.check_history(&stored).await?;
         let scanned: Vec<_> =
             (0..partitions).map(|number| stored.seen.mark(PartitionId::new(number))).collect();
+        let begins = self.projection.begins_at_head() && stored.time.is_none();
         self.board.modify(|status| {
-            status.state = ProjectionState::Running;
+            if !begins {
+                status.state = ProjectionState::Running;
+            }
             status.seen = stored.seen.clone();
             status.events = stored.events;
             status.parked = parked.iter().map(|parked| parked.key.clone()).collect();
@@ -157,14 +160,14 @@ impl Runner {
         if is_asked {
             self.drain_asked(&mut following).await?;
         }
-        if self.projection.begins_at_head() && following.stored.time.is_none() {
+        if begins {
             self.begin_at_head(&mut following).await?;
         }
         Ok(following)
     }
 
-    /// Passes over all that is there. A time in the checkpoint says that this was done, also where nothing was there:
-    /// what comes from now on is then handled, whatever ends between.
+    /// Passes over all that is there, before it is said to run. A time in the checkpoint says that this was done, also
+    /// where nothing was there: what comes from then on is handled, whatever ends between.
     async fn begin_at_head(&mut self, following: &mut Following) -> Result<(), End> {
         for index in 0..following.scanned.len() {
             let mut pace = Pace::new(&self.settings);
@@ -176,11 +179,16 @@ impl Runner {
                 }
             };
         }
-        self.save(following).await?;
-        let scanned = following.scanned[0];
-        let mut batch = self.prepared(Batch::new(Vec::new(), following.stored.clone(), scanned));
-        batch.next.time = Some(batch.at);
-        self.write(following, batch, None).await
+        for (index, scanned) in following.scanned.clone().into_iter().enumerate() {
+            let batch = Batch::new(Vec::new(), following.stored.clone(), scanned);
+            let mut batch = self.prepared(batch);
+            if index + 1 == following.scanned.len() {
+                batch.next.time = Some(batch.at);
+            }
+            self.write(following, batch, None).await?;
+        }
+        self.board.modify(|status| status.state = ProjectionState::Running);
+        Ok(())
     }
 
     /// Does what was ordered meanwhile: stop, pause, keep a rate, handle parked keys.

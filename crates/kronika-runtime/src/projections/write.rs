@@ -6,7 +6,7 @@ use super::{
     changes::RowsChanged,
     pace::Pace,
     runner::{End, Following, Parked, Runner},
-    status::ProjectionError,
+    status::{ProjectionError, ProjectionState},
 };
 use kronika_core::{
     Batch, BatchError, CommitError, Decoded, EventFailure, KeyText, Order, ParkedChange,
@@ -165,7 +165,9 @@ impl Runner {
         changes().for_each(|change| self.note(following, change));
         self.board.modify(|status| {
             if batch.only.is_none() {
-                status.state = super::ProjectionState::Running;
+                if status.state != ProjectionState::Starting {
+                    status.state = ProjectionState::Running;
+                }
                 status.oldest_waiting = oldest_waiting;
             }
             batch.next.seen.marks().for_each(|mark| status.seen.see(mark));
