@@ -4,6 +4,7 @@
 //! into the store whatever the store says, `manager.rs` keeps runners in line with what is wished for,
 //! `waiting.rs` waits by token. Nothing here knows a back end, and nothing polls.
 
+mod beginning;
 mod board;
 mod changes;
 mod crew;
