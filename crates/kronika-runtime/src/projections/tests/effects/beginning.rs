@@ -27,7 +27,7 @@ async fn one_that_began_on_an_empty_journal_loses_nothing_by_a_crash() {
     let mails = Mails::<true>::answering(|_| Answer::Taken);
     let projections = start(&journal, &store, &mails);
     projections.begun().await;
-    drop(projections);
+    crash(projections).await;
     record(&journal, "a", 3);
     let projections = start(&journal, &store, &mails);
     caught_up(&journal, &projections).await;
@@ -60,7 +60,7 @@ async fn each_partition_has_a_head_to_begin_at() {
     };
     let projections = run();
     projections.begun().await;
-    drop(projections);
+    crash(projections).await;
     record(&journals[0], "a", 2);
     record(&journals[1], "b", 2);
     let projections = run();

@@ -34,7 +34,7 @@ async fn what_took_place_before_a_crash_comes_again_with_the_same_key() {
     store.take(Duration::from_secs(1));
     let projections = start(&journal, &store, &mails);
     mails.until(3).await;
-    drop(projections);
+    crash(projections).await;
     assert_eq!(store.commits(), 0);
     let projections = start(&journal, &store, &mails);
     caught_up(&journal, &projections).await;

@@ -159,6 +159,12 @@ async fn caught_up(journal: &MemoryJournal, projections: &Projections) {
     assert_eq!(waited, Waited::There, "{projections:?}");
 }
 
+/// Ends it where it is. Its tasks learn of it when they are next polled: the clock moves on once they have.
+async fn crash(projections: Projections) {
+    drop(projections);
+    sleep(Duration::from_nanos(1)).await;
+}
+
 fn id() -> ReadModelId {
     let name = ProjectionName::new("mails").unwrap();
     ReadModelId { name, generation: Generation::new(1), run: 1 }
