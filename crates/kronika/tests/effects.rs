@@ -52,7 +52,7 @@ async fn start(directory: &Path) -> (Kronika, Aggregates<Account>) {
 
 async fn deposit(accounts: &Aggregates<Account>, operation: u64) -> Token {
     let id = format!("a{}", operation % ACCOUNTS);
-    accounts.send(&id, Deposit { operation, cents: 1 }).await.unwrap().token
+    accounts.send(&id, Deposit { operation, cents: 1 }).receipt().await.unwrap().token
 }
 
 /// Deposits without end. Only a child process of the test below does so.
@@ -105,8 +105,8 @@ async fn a_killed_service_reaches_out_about_each_event_and_seldom_twice() {
         came += 1;
         keys.insert(key.to_owned());
         let (version, newest) =
-            (version.parse().unwrap(), newest.entry(id.to_owned()).or_insert(0));
-        assert!(version <= *newest + 1_u64, "{id}: {version} after {newest}");
+            (version.parse::<u64>().unwrap(), newest.entry(id.to_owned()).or_insert(0));
+        assert!(version <= *newest + 1, "{id}: {version} after {newest}");
         *newest = version.max(*newest);
     }
     assert_eq!(newest, versions, "up to the newest event of each");
