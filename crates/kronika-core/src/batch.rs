@@ -57,6 +57,17 @@ pub trait BatchProjection: Send + 'static {
     fn begins_at_head(&self) -> bool {
         false
     }
+    /// Whether its read model can be built anew: not where its handling reaches out of the service, which a rebuild
+    /// would repeat.
+    fn can_be_rebuilt(&self) -> bool {
+        true
+    }
+    /// Where a `write` may be cut short when the service stops: how many of the batch's first events are handled
+    /// all the same, which are then written alone. `None` where it is waited for.
+    fn handled_when_cut(&self, batch: &Batch) -> Option<usize> {
+        let _ = batch;
+        None
+    }
     /// Handles a batch. `decoded` is what its own decoder made of exactly these events, where it did.
     fn write(
         &mut self,

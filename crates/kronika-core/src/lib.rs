@@ -11,6 +11,7 @@ mod codec;
 mod command;
 mod decision;
 mod dyn_journal;
+mod effects;
 mod event;
 mod ids;
 mod journal;
@@ -39,6 +40,7 @@ pub use codec::{CodecError, decode_json, decode_variant, encode_json, encode_var
 pub use command::{Command, Never, Rejection, RejectionKind, Shape, canonical_json, ensure};
 pub use decision::{Context, Decision, Effect, Timer};
 pub use dyn_journal::{BoxFuture, DynJournal, SharedJournal};
+pub use effects::{Begins, EffectError, EffectKey, Effects, EffectsOf, Occasion, Perform};
 pub use event::{Event, EventKind};
 pub use ids::{
     AppendId, Epoch, EventId, Incarnation, Loading, PartitionId, Position, SLICES, Slice,

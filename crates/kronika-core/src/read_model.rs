@@ -225,7 +225,8 @@ pub struct Checkpoint {
     pub range: SliceRange,
     /// Events handled so far.
     pub events: u64,
-    /// When the last of them was recorded.
+    /// When the last of them was recorded; before the first one of a projection that begins at the head, when it
+    /// began.
     pub time: Option<Timestamp>,
 }
 

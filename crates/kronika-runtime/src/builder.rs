@@ -12,7 +12,7 @@ use crate::{
     stats::Counters,
 };
 use kronika_core::{
-    Aggregate, BoxFuture, ClaimError, Projection, SharedJournal, SharedReadModelStore,
+    Aggregate, BoxFuture, ClaimError, Effects, Projection, SharedJournal, SharedReadModelStore,
     SharedSnapshotStore, Token, check_type,
 };
 use std::{
@@ -199,6 +199,11 @@ impl Builder {
     /// A keyed projection.
     pub fn projection<P: Projection>(self, projection: P) -> Self {
         self.registered(RegisteredProjection::keyed(projection))
+    }
+
+    /// A handler that reaches out: a mail, a call. Its checkpoint is kept with the read models.
+    pub fn effects<E: Effects>(self, effects: E) -> Self {
+        self.registered(RegisteredProjection::effects(effects))
     }
 
     /// A projection of any kind, say a back end's handler of batches.

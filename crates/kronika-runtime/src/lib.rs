@@ -33,9 +33,9 @@ pub use error::{CommandError, Failure};
 pub use limits::Limits;
 pub use ownership::Standing;
 pub use projections::{
-    ChangedRow, ProjectionError, ProjectionSettings, ProjectionState, ProjectionStatus,
-    Projections, RegisteredProjection, RegistrationError, Replay, ReplayError, ReplayStep,
-    ReplayTold, ReplayUntil, Replayed, RowsChanged, Waited,
+    ChangedRow, EffectSettings, ProjectionError, ProjectionSettings, ProjectionState,
+    ProjectionStatus, Projections, RegisteredProjection, RegistrationError, Replay, ReplayError,
+    ReplayStep, ReplayTold, ReplayUntil, Replayed, RowsChanged, Waited,
 };
 pub use receipt::Receipt;
 pub use request::{CommandOptions, ExpectedVersion, fingerprint, is_idempotency_key};

@@ -15,6 +15,8 @@ use kronika_core::{
 use std::{
     any::Any,
     cell::Cell,
+    error::Error,
+    fmt::Write,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -274,4 +276,18 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "no message".to_owned())
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            write!(line, ": {text}").expect("a string takes everything");
+        }
+        cause = error.source();
+    }
+    line
 }

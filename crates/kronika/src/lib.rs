@@ -23,12 +23,13 @@ mod schema_evolution {}
 pub use embedded::{Embedded, EmbeddedError};
 pub use kronika_core::{
     About, Act, ActError, ActRecord, Aggregate, AggregateId, Append, AppendBy, AppendError,
-    AppendHeader, AppendId, AppendMore, Appended, BoxFuture, By, Capabilities, ClaimError, Codec,
-    CodecError, Column, ColumnValue, Command, Committed, Context, Decision, Direction, DynJournal,
-    DynSnapshotStore, Effect, Epoch, Event, EventFilter, EventId, EventKind, Folded, Followed,
-    Follows, Generation, Handle, HistoryDiverged, Incarnation, Journal, Key, KeyText, Keyed, Kind,
-    Lease, Letter, Lifted, Loading, Mark, Metadata, Never, NewEvent, On, Order, Origin, Outcome,
-    Ownership, ParkedKey, ParkedRequest, PartitionId, PartitionPage, Position, Projection,
+    AppendHeader, AppendId, AppendMore, Appended, Begins, BoxFuture, By, Capabilities, ClaimError,
+    Codec, CodecError, Column, ColumnValue, Command, Committed, Context, Decision, Direction,
+    DynJournal, DynSnapshotStore, Effect, EffectError, EffectKey, Effects, EffectsOf, Epoch, Event,
+    EventFilter, EventId, EventKind, Folded, Followed, Follows, Generation, Handle,
+    HistoryDiverged, Incarnation, Journal, Key, KeyText, Keyed, Kind, Lease, Letter, Lifted,
+    Loading, Mark, Metadata, Never, NewEvent, Occasion, On, Order, Origin, Outcome, Ownership,
+    ParkedKey, ParkedRequest, PartitionId, PartitionPage, Perform, Position, Projection,
     ProjectionName, ReadError, ReadModel, ReadModelId, ReadModelStore, ReadPartition, ReadStream,
     RecordedAppend, RecordedEvent, Rejection, RejectionKind, Row, SLICES, Shape, SharedJournal,
     SharedReadModelStore, SharedSnapshotStore, Slice, SliceRange, Snapshot, SnapshotError,
@@ -49,11 +50,11 @@ pub use kronika_log::{
 pub use kronika_macros::{Command, Event, Key, Rejection, Row};
 pub use kronika_runtime::{
     Aggregates, Builder, CommandError, CommandInfo, CommandOptions, Commands, DynAggregates,
-    EncodedAnswer, EncodedRejection, EncodedState, Environment, ExpectedVersion, Failure, Kronika,
-    Limits, MakeScratch, ProjectionError, ProjectionSettings, ProjectionState, ProjectionStatus,
-    Projections, Receipt, RegisteredProjection, RegistrationError, Replay, ReplayError, ReplayStep,
-    ReplayTold, ReplayUntil, Replayed, RowsChanged, SendCommand, Standing, StartError, Stats,
-    Store, Waited,
+    EffectSettings, EncodedAnswer, EncodedRejection, EncodedState, Environment, ExpectedVersion,
+    Failure, Kronika, Limits, MakeScratch, ProjectionError, ProjectionSettings, ProjectionState,
+    ProjectionStatus, Projections, Receipt, RegisteredProjection, RegistrationError, Replay,
+    ReplayError, ReplayStep, ReplayTold, ReplayUntil, Replayed, RowsChanged, SendCommand, Standing,
+    StartError, Stats, Store, Waited,
 };
 #[cfg(feature = "embedded")]
 pub use kronika_sqlite::{

@@ -8,7 +8,8 @@ use super::{
     status::{ProjectionError, ProjectionState},
 };
 use kronika_core::{
-    Checkpoint, HistoryDiverged, OpenReadModelError, Opened, ParkedKey, PartitionId, Takeover,
+    Batch, Checkpoint, HistoryDiverged, OpenReadModelError, Opened, ParkedKey, PartitionId,
+    Takeover,
 };
 use tokio::time::Instant;
 
@@ -21,8 +22,11 @@ impl Runner {
         self.check_history(&stored).await?;
         let scanned: Vec<_> =
             (0..partitions).map(|number| stored.seen.mark(PartitionId::new(number))).collect();
+        let begins = self.projection.begins_at_head() && stored.time.is_none();
         self.board.modify(|status| {
-            status.state = ProjectionState::Running;
+            if !begins {
+                status.state = ProjectionState::Running;
+            }
             status.seen = stored.seen.clone();
             status.events = stored.events;
             status.parked = parked.iter().map(|parked| parked.key.clone()).collect();
@@ -49,12 +53,14 @@ impl Runner {
         if is_asked {
             self.drain_asked(&mut following).await?;
         }
-        if self.projection.begins_at_head() && following.stored.seen.marks().next().is_none() {
+        if begins {
             self.begin_at_head(&mut following).await?;
         }
         Ok(following)
     }
 
+    /// Passes over all that is there, before it is said to run. A time in the checkpoint says that this was done, also
+    /// where nothing was there: what comes from then on is handled, whatever ends between.
     async fn begin_at_head(&mut self, following: &mut Following) -> Result<(), End> {
         for index in 0..following.scanned.len() {
             let mut pace = Pace::new(&self.settings);
@@ -66,7 +72,16 @@ impl Runner {
                 }
             };
         }
-        self.save(following).await
+        for (index, scanned) in following.scanned.clone().into_iter().enumerate() {
+            let batch = Batch::new(Vec::new(), following.stored.clone(), scanned);
+            let mut batch = self.prepared(batch);
+            if index + 1 == following.scanned.len() {
+                batch.next.time = Some(batch.at);
+            }
+            self.write(following, batch, None).await?;
+        }
+        self.board.modify(|status| status.state = ProjectionState::Running);
+        Ok(())
     }
 
     async fn open(&mut self, takeover: Takeover) -> Result<Opened, End> {

@@ -1,6 +1,6 @@
 //! Running projections: a manager for each name, a task for each read model, from the journal to its store.
 //!
-//! `keyed/` folds rows, `feed.rs` reads once for all, `runner.rs` follows the journal, `write.rs` brings a batch
+//! `keyed/` folds rows, `effects/` reaches out, `feed.rs` reads once for all, `runner.rs` follows the journal, `write.rs` brings a batch
 //! into the store whatever the store says, `manager.rs` keeps runners in line with what is wished for,
 //! `waiting.rs` waits by token. Nothing here knows a back end, and nothing polls.
 
@@ -9,6 +9,7 @@ mod board;
 mod changes;
 mod crew;
 mod draining;
+mod effects;
 mod feed;
 mod heads;
 mod keyed;
@@ -31,7 +32,7 @@ mod write;
 pub use changes::RowsChanged;
 pub use registered::{RegisteredProjection, RegistrationError};
 pub use replay::{ChangedRow, Replay, ReplayError, ReplayStep, ReplayTold, ReplayUntil, Replayed};
-pub use settings::ProjectionSettings;
+pub use settings::{EffectSettings, ProjectionSettings};
 pub use status::{ProjectionError, ProjectionState, ProjectionStatus};
 pub use waiting::Waited;
 
@@ -43,6 +44,7 @@ use kronika_core::{
     BatchProjection, Generation, ReadModelId, SharedJournal, SharedReadModelStore, Stage, Timestamp,
 };
 use manager::{Manager, Shared};
+use registered::Given;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -91,7 +93,8 @@ impl Projections {
         settings: ProjectionSettings,
         environment: Environment,
     ) -> Result<Self, RegistrationError> {
-        let all = by_name(registered, store.as_ref())?;
+        let given = Given { store: store.as_ref(), settings: &settings, environment: &environment };
+        let all = by_name(registered, &given)?;
         let (stop, stopped) = watch::channel(false);
         let heads = Arc::new(Heads::new(journal.capabilities().partitions));
         let following_heads =
@@ -184,6 +187,12 @@ impl Projections {
         self.environment.now()
     }
 
+    /// Whether it keeps a read model, as all do but handlers of effects.
+    fn keeps_read_model(&self, name: &str) -> bool {
+        let newest = self.newest.lock().expect("nothing panics under it");
+        newest.get(name).is_none_or(|handler| handler.can_be_rebuilt())
+    }
+
     /// Pages that were read from the journal for all projections, so far.
     pub fn readings(&self) -> u64 {
         self.feed.readings()
@@ -212,13 +221,17 @@ impl Projections {
 
 fn by_name(
     registered: Vec<RegisteredProjection>,
-    store: Option<&SharedReadModelStore>,
+    given: &Given<'_>,
 ) -> Result<BTreeMap<String, Generations>, RegistrationError> {
     let mut all = BTreeMap::<String, Generations>::new();
     for registered in registered {
-        let projection = registered.bind(store)?;
+        let projection = registered.bind(given)?;
         let name = projection.name().clone();
         let handlers = all.entry(name.as_str().to_owned()).or_default();
+        let mut others = handlers.values();
+        if others.any(|other| !other.can_be_rebuilt() || !projection.can_be_rebuilt()) {
+            return Err(RegistrationError::EffectsTwice(name));
+        }
         let store = projection.store().identity();
         if handlers.values().any(|other| other.store().identity() != store) {
             return Err(RegistrationError::TwoStores(name));

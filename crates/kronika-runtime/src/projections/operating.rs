@@ -22,6 +22,13 @@ impl Projections {
         let named = self.named.get(name.as_str()).ok_or_else(|| not_found(&name))?;
         let store = self.store_of(&name)?;
         let mut dropping = None;
+        if matches!(act, Act::Rebuild { .. } | Act::Switch(_))
+            && !self.keeps_read_model(name.as_str())
+        {
+            return Err(ActError::Refused(format!(
+                "{name} reaches out and keeps no read model: building it anew would do again what it has done"
+            )));
+        }
         if let Act::Drop(id) = &act {
             dropping = Some(named.drop_one(id));
             self.end_before_drop(id).await?;

@@ -11,7 +11,11 @@ pub(super) struct Pace {
 
 impl Pace {
     pub fn new(settings: &ProjectionSettings) -> Self {
-        Self { next: settings.retry_after_min, most: settings.retry_after_max }
+        Self::between(settings.retry_after_min, settings.retry_after_max)
+    }
+
+    pub fn between(least: Duration, most: Duration) -> Self {
+        Self { next: least, most }
     }
 
     pub fn next(&mut self, random: &mut fastrand::Rng) -> Duration {

@@ -1,7 +1,10 @@
 //! Projections of all kinds as one type, so that a builder takes them alike.
 
-use super::keyed::Keyed;
-use kronika_core::{BatchProjection, Projection, ProjectionName, SharedReadModelStore, SpecError};
+use super::{effects::Performing, keyed::Keyed, settings::ProjectionSettings};
+use crate::environment::Environment;
+use kronika_core::{
+    BatchProjection, Effects, Projection, ProjectionName, SharedReadModelStore, SpecError,
+};
 
 /// A projection on its way to its store.
 #[must_use = "nothing runs until it is given to a builder"]
@@ -9,8 +12,14 @@ pub struct RegisteredProjection {
     bind: Box<Bind>,
 }
 
-type Bind = dyn FnOnce(Option<&SharedReadModelStore>) -> Result<Box<dyn BatchProjection>, RegistrationError>
-    + Send;
+type Bind = dyn FnOnce(&Given<'_>) -> Result<Box<dyn BatchProjection>, RegistrationError> + Send;
+
+/// What a service gives to its projections.
+pub(super) struct Given<'a> {
+    pub store: Option<&'a SharedReadModelStore>,
+    pub settings: &'a ProjectionSettings,
+    pub environment: &'a Environment,
+}
 
 /// Why projections cannot be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,14 +39,29 @@ pub enum RegistrationError {
     /// A keyed one has nowhere to keep its rows.
     #[error("projection {0} has no store for its read model")]
     NoStore(ProjectionName),
+    /// A handler of effects has no keys.
+    #[error("the effects {0} cannot keep order by key: let ORDER be Order::Stream or Order::Total")]
+    NoKeys(ProjectionName),
+    /// A handler of effects has no generations.
+    #[error("the effects {0} need a name of their own, which no other projection has")]
+    EffectsTwice(ProjectionName),
 }
 
 impl RegisteredProjection {
     /// A fold of rows by key, kept in the service's store of read models.
     pub fn keyed<P: Projection>(projection: P) -> Self {
-        let bind = |store: Option<&SharedReadModelStore>| {
-            let keyed = Keyed::new(projection, store)?;
+        let bind = |given: &Given<'_>| {
+            let keyed = Keyed::new(projection, given.store)?;
             Ok(Box::new(keyed) as Box<dyn BatchProjection>)
+        };
+        Self { bind: Box::new(bind) }
+    }
+
+    /// A handler that reaches out, with its checkpoint in the service's store of read models.
+    pub fn effects<E: Effects>(effects: E) -> Self {
+        let bind = |given: &Given<'_>| {
+            let performing = Performing::new(effects, given)?;
+            Ok(Box::new(performing) as Box<dyn BatchProjection>)
         };
         Self { bind: Box::new(bind) }
     }
@@ -49,9 +73,9 @@ impl RegisteredProjection {
 
     pub(super) fn bind(
         self,
-        store: Option<&SharedReadModelStore>,
+        given: &Given<'_>,
     ) -> Result<Box<dyn BatchProjection>, RegistrationError> {
-        (self.bind)(store)
+        (self.bind)(given)
     }
 }
 

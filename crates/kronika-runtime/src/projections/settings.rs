@@ -31,6 +31,8 @@ pub struct ProjectionSettings {
     pub parked_retry_after: Duration,
     /// How often a projection's state is stored for tools, where it has changed.
     pub report_every: Duration,
+    /// Bounds of handlers that reach out.
+    pub effects: EffectSettings,
 }
 
 impl Default for ProjectionSettings {
@@ -47,6 +49,39 @@ impl Default for ProjectionSettings {
             parked_retries_max: 3,
             parked_retry_after: Duration::from_secs(5),
             report_every: Duration::from_secs(1),
+            effects: EffectSettings::default(),
+        }
+    }
+}
+
+/// Bounds of all handlers of effects of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectSettings {
+    /// How often an effect is tried, from 1, before its stream is parked. While it is tried, events of other streams
+    /// that came with it are handled, and later ones wait.
+    pub attempts_max: u32,
+    /// Wait before the second try; the next ones double it, with jitter down to a half.
+    pub retry_after_min: Duration,
+    /// Wait before a try, at most.
+    pub retry_after_max: Duration,
+    /// Time for one try. One that takes longer is dropped and has failed, whatever the other side made of it.
+    pub time_max: Duration,
+    /// Streams whose events are handled beside each other, from 1.
+    pub streams_max: usize,
+    /// Time that a stop leaves to effects on their way. What has not taken place by then is dropped, and handled
+    /// again after the next start.
+    pub stop_time_max: Duration,
+}
+
+impl Default for EffectSettings {
+    fn default() -> Self {
+        Self {
+            attempts_max: 5,
+            retry_after_min: Duration::from_millis(200),
+            retry_after_max: Duration::from_secs(5),
+            time_max: Duration::from_secs(10),
+            streams_max: 16,
+            stop_time_max: Duration::from_secs(1),
         }
     }
 }

@@ -37,7 +37,8 @@ pub enum Waited {
 }
 
 impl Projections {
-    /// Waits until the named projections have what the token has seen; all projections where none is named.
+    /// Waits until the named projections have what the token has seen; all that keep a read model where none is
+    /// named, so not for effects.
     /// A token beyond the journal's head is waited for like any other.
     pub async fn wait_for(&self, names: &[&str], token: &Token, within: Duration) -> Waited {
         if token.incarnation() != self.journal.incarnation() {
@@ -46,7 +47,7 @@ impl Projections {
         let all: Vec<&str>;
         let names = match names {
             [] => {
-                all = self.names().collect();
+                all = self.names().filter(|name| self.keeps_read_model(name)).collect();
                 &all
             }
             names => names,

@@ -6,14 +6,14 @@ use super::{
     changes::RowsChanged,
     pace::Pace,
     runner::{End, Following, Parked, Runner},
-    status::ProjectionError,
+    status::{ProjectionError, ProjectionState},
 };
 use kronika_core::{
     Batch, BatchError, CommitError, Decoded, EventFailure, KeyText, Order, ParkedChange,
     RecordedEvent, Timestamp, Written,
 };
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 impl Runner {
     /// Writes all of a batch, of which `decoded` was made.
@@ -85,7 +85,11 @@ impl Runner {
         let stays = batch.expected.seen == batch.next.seen;
         let mut again = false;
         loop {
-            match self.write_once(batch, decoded.take()).await {
+            let Some(written) = self.write_once(batch, decoded.take()).await else {
+                self.write_handled(batch).await;
+                return Err(End::Stopped);
+            };
+            match written {
                 // An earlier try has taken place, though the store could not tell: what it has parked is asked.
                 Err(BatchError::Commit(CommitError::Stale { found, .. }))
                     if again && *found == batch.next =>
@@ -105,20 +109,51 @@ impl Runner {
         }
     }
 
-    /// The live read model is written under the gate that another one takes to become live in its place.
+    /// The live read model is written under the gate that another one takes to become live in its place. `None` if
+    /// the service stops and the write was cut short.
     async fn write_once(
         &mut self,
         batch: &Batch,
         decoded: Option<Decoded>,
-    ) -> Result<Written, BatchError> {
+    ) -> Option<Result<Written, BatchError>> {
         let named = self.board.named.clone();
-        let gate = match self.board.is_live() {
+        let _gate = match self.board.is_live() {
             true => Some(named.gate.lock().await),
             false => None,
         };
-        let written = self.projection.write(batch.clone(), decoded).await;
-        drop(gate);
-        written
+        let may_be_cut = self.projection.handled_when_cut(batch).is_some();
+        let (mut orders, time_max) = (self.orders.clone(), self.settings.effects.stop_time_max);
+        let stopped = async move {
+            // An error means that whoever could stop it is gone, which is a stop too.
+            let _ = orders.wait_for(|orders| orders.stop).await;
+            sleep(time_max).await;
+        };
+        let write = self.projection.write(batch.clone(), decoded);
+        tokio::select! { biased;
+            written = write => Some(written),
+            () = stopped, if may_be_cut => None,
+        }
+    }
+
+    /// Writes what was handled of a batch whose write was cut short. It is tried once: what is not written is
+    /// handled again after the next start.
+    async fn write_handled(&mut self, batch: &Batch) {
+        let (handled, all) = (self.projection.handled_when_cut(batch), batch.events().len());
+        let handled = match handled.unwrap_or(0) {
+            0 => return,
+            count if count < all => batch.split(count).0,
+            _ => batch.clone(),
+        };
+        match self.projection.write(handled.clone(), None).await {
+            Ok(_) => self.board.modify(|status| {
+                handled.next.seen.marks().for_each(|mark| status.seen.see(mark));
+                status.events = handled.next.events;
+            }),
+            Err(error) => {
+                let name = self.projection.name();
+                tracing::warn!(projection = %name, %error, "what was handled before the stop comes again");
+            }
+        }
     }
 
     /// What is noted and shown once a batch is in the store.
@@ -136,7 +171,9 @@ impl Runner {
         changes().for_each(|change| self.note(following, change));
         self.board.modify(|status| {
             if batch.only.is_none() {
-                status.state = super::ProjectionState::Running;
+                if status.state != ProjectionState::Starting {
+                    status.state = ProjectionState::Running;
+                }
                 status.oldest_waiting = oldest_waiting;
             }
             batch.next.seen.marks().for_each(|mark| status.seen.see(mark));

@@ -1,14 +1,13 @@
 //! The pure part of a keyed projection: which keys events touch, and what becomes of their rows.
 
 use super::super::crew::Progress;
-use crate::work::panic_message;
+use crate::work::{causes, panic_message};
 use kronika_core::{
     About, BatchError, Column, EventFailure, Followed, Follows, Key, KeyText, Kind, Projection,
     ReadModelSpec, RecordedEvent, Row, StoreFault, Tables, Value,
 };
 use std::{
     error::Error,
-    fmt::Write,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     thread,
@@ -353,20 +352,6 @@ fn caught<T>(code: impl FnOnce() -> Result<T, Box<dyn Error + Send + Sync>>) -> 
         Ok(result) => result.map_err(|error| causes(&*error)),
         Err(panic) => Err(format!("it panicked: {}", panic_message(&*panic))),
     }
-}
-
-/// An error with its causes, in one line.
-fn causes(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.ends_with(&text) {
-            write!(line, ": {text}").expect("a string takes everything");
-        }
-        cause = error.source();
-    }
-    line
 }
 
 fn fits(column: &Column, value: &Value) -> bool {

@@ -1,5 +1,6 @@
 //! The runner of projections on a journal and a store in memory, by a paused clock.
 
+mod effects;
 mod fakes;
 mod operating;
 mod parking;
@@ -40,7 +41,15 @@ async fn until(
     projections: &Projections,
     condition: impl Fn(&ProjectionStatus) -> bool,
 ) -> ProjectionStatus {
-    let mut watch = projections.watch("tallies").unwrap();
+    until_of(projections, "tallies", condition).await
+}
+
+async fn until_of(
+    projections: &Projections,
+    name: &str,
+    condition: impl Fn(&ProjectionStatus) -> bool,
+) -> ProjectionStatus {
+    let mut watch = projections.watch(name).unwrap();
     let status = tokio::time::timeout(LONG, watch.wait_for(|status| condition(status))).await;
     status.unwrap_or_else(|_| panic!("{projections:?}")).unwrap().clone()
 }
