@@ -47,7 +47,8 @@ impl fmt::Display for Order {
 }
 
 /// A key as an operator reads and types it: its values with `/` between them, in which `%`, `/` and control
-/// characters are written as in URLs. For a projection by stream, the stream's name. Cheap to clone.
+/// characters are written as in URLs, and an empty text as `%`; of a long one only the beginning, with a hash of all
+/// of it. For a projection by stream, the stream's name. Cheap to clone.
 ///
 /// ```
 /// use kronika_core::{KeyText, Value};
@@ -76,10 +77,18 @@ impl KeyText {
                 Value::Boolean(boolean) => push(&mut text, boolean),
                 Value::Integer(number) => push(&mut text, number),
                 Value::Real(real) => push(&mut text, real),
+                // Nothing else is written so.
+                Value::Text(part) if part.is_empty() => text.push('%'),
                 Value::Text(part) => part.chars().for_each(|letter| push_plain(&mut text, letter)),
                 Value::Bytes(bytes) => bytes.iter().for_each(|byte| push(&mut text, Hex(*byte))),
                 Value::Time(time) => push(&mut text, time.get()),
             }
+        }
+        if text.len() > KEY_TEXT_BYTES_MAX {
+            // Its beginning to be known by, and its hash to be told apart by.
+            let hash = xxhash_rust::xxh3::xxh3_128(text.as_bytes());
+            text.truncate(text.floor_char_boundary(KEY_TEXT_BYTES_MAX - 64));
+            push(&mut text, format_args!("%~{hash:032x}"));
         }
         Self(text.into())
     }
@@ -240,12 +249,15 @@ pub enum ParkedChange {
         /// Its place there.
         position: Position,
     },
-    /// The first letter of a parked key was tried again and failed: one more attempt, nothing asked any more.
+    /// The first letter of a parked key was tried again and failed: one more attempt. What was asked is done with;
+    /// what was asked meanwhile stays.
     Fail {
         /// The key.
         key: KeyText,
         /// Why.
         cause: String,
+        /// What was asked.
+        asked: Option<ParkedRequest>,
     },
     /// The key is no longer parked; what letters it still has are left out.
     Lift {
@@ -284,6 +296,10 @@ mod tests {
         check(&[Value::Text("a%2Fb".into())], "a%252Fb");
         check(&[Value::Text("ü\n".into()), Value::Integer(-7)], "ü%0A/-7");
         check(&[Value::Bytes(vec![0, 255]), Value::Boolean(true)], "00ff/true");
+        check(&[Value::Text(String::new())], "%");
+        let long = |end: &str| KeyText::of(&[Value::Text("%".repeat(3000) + end)]);
+        assert!(long("a") != long("b") && long("a").as_str().len() <= KEY_TEXT_BYTES_MAX);
+        assert_eq!(KeyText::new(long("a").as_str()), Ok(long("a")));
     }
 
     #[test]

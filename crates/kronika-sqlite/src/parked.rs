@@ -25,7 +25,7 @@ pub(crate) fn apply(
             ParkedChange::Park { cause, letter, at, .. } => key.park(cause, letter, *at),
             ParkedChange::Hold { letter, .. } => key.hold(letter),
             ParkedChange::Take { partition, position, .. } => key.take(*partition, *position),
-            ParkedChange::Fail { cause, .. } => key.fail(cause),
+            ParkedChange::Fail { cause, asked, .. } => key.fail(cause, *asked),
             ParkedChange::Lift { .. } => key.lift().map_err(|error| fault(&error)),
         }
     })
@@ -137,14 +137,21 @@ impl Key<'_> {
         update.execute(self.of()).map(|_| ())
     }
 
-    fn fail(&self, cause: &str) -> Result<(), StoreFault> {
+    fn fail(&self, cause: &str, asked: Option<ParkedRequest>) -> Result<(), StoreFault> {
         let (name, generation, run, key) = self.of();
         let update = || -> rusqlite::Result<usize> {
             let mut update = self.transaction.prepare_cached(&format!(
-                "UPDATE kronika_parked SET attempts = attempts + 1, cause = ?5, asked = NULL
+                "UPDATE kronika_parked SET attempts = attempts + 1, cause = ?5, asked = nullif(asked, ?6)
                  WHERE {OF_KEY}"
             ))?;
-            update.execute(params![name, generation, run, key, cause])
+            update.execute(params![
+                name,
+                generation,
+                run,
+                key,
+                cause,
+                asked.map(ParkedRequest::name)
+            ])
         };
         match update().map_err(|error| fault(&error))? {
             0 => Err(self.changed("did not fail again, since it is not parked")),

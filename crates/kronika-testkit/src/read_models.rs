@@ -84,9 +84,10 @@ impl Kept {
                 let place = letters.iter().position(is);
                 letters.remove(place.ok_or_else(|| wrong("has no such letter", &key))?);
             }
-            ParkedChange::Fail { cause, .. } => {
+            ParkedChange::Fail { cause, asked, .. } => {
                 let (parked, _) = known?;
-                (parked.cause, parked.asked) = (cause, None);
+                parked.cause = cause;
+                parked.asked = parked.asked.filter(|now| Some(*now) != asked);
                 parked.attempts += 1;
             }
             ParkedChange::Lift { key } => {

@@ -2,6 +2,7 @@
 //! asked for while nobody ran it.
 
 use super::{
+    changes::RowsChanged,
     orders::{Meter, Throttle},
     pace::Pace,
     runner::{End, Following, Parked, Runner},
@@ -18,6 +19,8 @@ impl Runner {
     pub(super) async fn begin(&mut self) -> Result<Following, End> {
         let partitions = self.journal.capabilities().partitions;
         let takeover = Takeover::whole(self.journal.incarnation(), partitions);
+        // What is asked from here on is looked for; what was asked before is in what is opened.
+        let acts = self.orders.borrow().acts;
         let Opened { checkpoint: stored, parked } = self.open(takeover).await?;
         self.check_history(&stored).await?;
         let scanned: Vec<_> =
@@ -31,16 +34,14 @@ impl Runner {
             status.events = stored.events;
             status.parked = parked.iter().map(|parked| parked.key.clone()).collect();
         });
-        let acts = self.orders.borrow().acts;
-        let is_asked = parked.iter().any(|parked| parked.asked.is_some());
-        let again = |parked: ParkedKey| {
-            // This build may be able to handle it.
-            (parked.key, Parked { retries: 0, due: Some(Instant::now()) })
-        };
+        self.take_up(parked);
+        if self.board.is_live() {
+            // A commit that the store could not tell of was told to nobody.
+            self.board.named.changes.tell(RowsChanged { keys: None, seen: stored.seen.clone() });
+        }
         let mut following = Following {
             read_ahead: scanned.iter().map(|_| None).collect(),
             scanned,
-            parked: parked.into_iter().map(again).collect(),
             acts,
             done: None,
             due: None,
@@ -50,13 +51,22 @@ impl Runner {
             pace: Pace::new(&self.settings),
             stored,
         };
-        if is_asked {
-            self.drain_asked(&mut following).await?;
-        }
         if begins {
             self.begin_at_head(&mut following).await?;
         }
         Ok(following)
+    }
+
+    /// Tries each key that is parked at once: this build may be able to handle it. Not so where it was tried already
+    /// since the start, and the read model was only opened anew.
+    fn take_up(&mut self, parked: Vec<ParkedKey>) {
+        let mut before = std::mem::take(&mut self.parked);
+        for ParkedKey { key, asked, .. } in parked {
+            let at_once = Parked { due: Some(Instant::now()), ..Parked::default() };
+            let known = before.remove(&key).unwrap_or(at_once);
+            let due = asked.map(|_| Instant::now()).or(known.due);
+            self.parked.insert(key, Parked { due, asked, goes: false, ..known });
+        }
     }
 
     /// Passes over all that is there, before it is said to run. A time in the checkpoint says that this was done, also

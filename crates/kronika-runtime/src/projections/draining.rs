@@ -16,54 +16,80 @@ use tokio::time::Instant;
 const LETTERS_MAX: usize = 256;
 /// Parked keys that are asked for at once.
 const KEYS_MAX: usize = 256;
+/// Keys of which one batch is handled before events go on.
+const KEYS_AT_ONCE: usize = 8;
+
+/// What came of one batch of a parked key's letters.
+enum Drained {
+    /// Nothing waits any more.
+    All,
+    /// Others wait still.
+    Some,
+    /// The first one cannot be handled.
+    Failed,
+}
 
 impl Runner {
-    /// Does what was asked to be done with parked keys.
-    pub(super) async fn drain_asked(&mut self, following: &mut Following) -> Result<(), End> {
+    /// Takes up what was asked to be done with parked keys.
+    pub(super) async fn look_asked(&mut self) -> Result<(), End> {
         let mut after: Option<KeyText> = None;
         loop {
             let parked = self.parked_after(after).await?;
             let Some(last) = parked.last() else { return Ok(()) };
             after = Some(last.key.clone());
-            for ParkedKey { key, asked, .. } in parked {
-                if let Some(request) = asked {
-                    self.drain(following, &key, request).await?;
-                }
+            for ParkedKey { key, asked, .. } in parked.into_iter().filter(|it| it.asked.is_some()) {
+                let known = self.parked.entry(key).or_default();
+                (known.asked, known.due) = (asked, Some(Instant::now()));
             }
         }
     }
 
-    /// Tries those keys again whose time has come.
+    /// Goes on with those keys whose time has come: a batch of a few of them, and then events go on. A key whose
+    /// letters are not all handled yet is due at once again.
     pub(super) async fn drain_due(&mut self, following: &mut Following) -> Result<(), End> {
-        if following.parked.is_empty() {
+        if self.parked.is_empty() {
             return Ok(());
         }
         let now = Instant::now();
-        let due =
-            following.parked.iter().filter(|(_, parked)| parked.due.is_some_and(|due| due <= now));
-        let due: Vec<_> = due.map(|(key, _)| key.clone()).collect();
-        for key in due {
-            self.drain(following, &key, ParkedRequest::Retry).await?;
-            if let Some(Parked { retries, .. }) = following.parked.get(&key).copied() {
-                let (retries, due) = (retries + 1, self.next_try(retries + 1));
-                following.parked.insert(key, Parked { retries, due });
+        let is_due = |parked: &Parked| parked.due.is_some_and(|due| due <= now);
+        let due = self.parked.iter().filter(|(_, parked)| is_due(parked)).take(KEYS_AT_ONCE);
+        let due: Vec<_> = due.map(|(key, parked)| (key.clone(), *parked)).collect();
+        for (key, before) in due {
+            let drained = self.drain(following, &key, before).await?;
+            let retries = before.retries + u32::from(before.asked.is_none());
+            let next = match drained {
+                Drained::All => continue,
+                Drained::Some => Parked {
+                    due: Some(now),
+                    goes: true,
+                    asked: Some(ParkedRequest::Retry),
+                    ..before
+                },
+                Drained::Failed => {
+                    Parked { retries, due: self.next_try(retries), ..Parked::default() }
+                }
+            };
+            self.parked.insert(key, next);
+            if self.orders.borrow().stop {
+                return Ok(());
             }
         }
         Ok(())
     }
 
+    /// One batch of a parked key's letters.
     async fn drain(
         &mut self,
         following: &mut Following,
         key: &KeyText,
-        request: ParkedRequest,
-    ) -> Result<(), End> {
-        match request {
-            ParkedRequest::Drop => {
+        parked: Parked,
+    ) -> Result<Drained, End> {
+        match parked.asked {
+            Some(ParkedRequest::Drop) => {
                 let lift = ParkedChange::Lift { key: key.clone() };
-                return self.change(following, key, vec![lift]).await;
+                return self.change(following, key, vec![lift]).await.map(|()| Drained::All);
             }
-            ParkedRequest::Skip => {
+            Some(ParkedRequest::Skip) => {
                 if let Some(letter) = self.letters(key, 1).await?.first() {
                     let take = ParkedChange::Take {
                         key: key.clone(),
@@ -73,30 +99,34 @@ impl Runner {
                     self.change(following, key, vec![take]).await?;
                 }
             }
-            ParkedRequest::Retry => {}
+            Some(ParkedRequest::Retry) | None => {}
         }
-        loop {
-            let letters = self.letters(key, LETTERS_MAX).await?;
-            let Some(first) = letters.first() else {
-                let lift = ParkedChange::Lift { key: key.clone() };
-                return self.change(following, key, vec![lift]).await;
-            };
-            // A batch is of one partition.
-            let same = letters.iter().take_while(|letter| letter.partition == first.partition);
-            let same = same.count();
-            let is_last = same == letters.len() && letters.len() < LETTERS_MAX;
-            let mut events = Vec::with_capacity(same);
-            for letter in &letters[..same] {
-                events.push(self.event_of(letter).await?);
-            }
-            let mut batch = Batch::drain(events, key.clone(), following.stored.clone());
-            if is_last {
-                batch.parked.push(ParkedChange::Lift { key: key.clone() });
-            }
-            if !self.handle_letters(following, key, batch).await? || is_last {
-                return Ok(());
-            }
+        // The first one alone, until it is known that it can be handled.
+        let limit = if parked.goes { LETTERS_MAX } else { 1 };
+        let letters = self.letters(key, limit + 1).await?;
+        let Some(first) = letters.first() else {
+            let lift = ParkedChange::Lift { key: key.clone() };
+            return self.change(following, key, vec![lift]).await.map(|()| Drained::All);
+        };
+        // A batch is of one partition.
+        let same = letters.iter().take(limit).take_while(|it| it.partition == first.partition);
+        let same = same.count();
+        let is_last = same == letters.len();
+        let mut events = Vec::with_capacity(same);
+        for letter in &letters[..same] {
+            events.push(self.event_of(letter).await?);
         }
+        let mut batch = Batch::drain(events, key.clone(), following.stored.clone());
+        if is_last {
+            batch.parked.push(ParkedChange::Lift { key: key.clone() });
+        }
+        // After a skip, what is asked is a retry.
+        let asked = parked.asked.map(|_| ParkedRequest::Retry);
+        Ok(match self.handle_letters(following, key, batch, asked).await? {
+            false => Drained::Failed,
+            true if is_last => Drained::All,
+            true => Drained::Some,
+        })
     }
 
     /// Handles letters of a key; gives whether all of them could be.
@@ -105,6 +135,7 @@ impl Runner {
         following: &mut Following,
         key: &KeyText,
         batch: Batch,
+        asked: Option<ParkedRequest>,
     ) -> Result<bool, End> {
         let batch = self.prepared(batch);
         let (failed, cause) = match self.write_until_taken(&batch, None).await? {
@@ -120,8 +151,8 @@ impl Runner {
             Err(BatchError::Handler(_)) => {
                 // One by one, until the one that fails is known.
                 let (head, tail) = batch.split(batch.events().len() / 2);
-                let all = Box::pin(self.handle_letters(following, key, head)).await?;
-                return Ok(all && Box::pin(self.handle_letters(following, key, tail)).await?);
+                let all = Box::pin(self.handle_letters(following, key, head, asked)).await?;
+                return Ok(all && Box::pin(self.handle_letters(following, key, tail, asked)).await?);
             }
             Err(BatchError::Stuck(failure)) => {
                 let time_max = self.settings.event_time_max;
@@ -132,11 +163,11 @@ impl Runner {
         };
         if failed > 0 {
             let (head, _) = batch.split(failed);
-            if !Box::pin(self.handle_letters(following, key, head)).await? {
+            if !Box::pin(self.handle_letters(following, key, head, asked)).await? {
                 return Ok(false);
             }
         }
-        let fail = ParkedChange::Fail { key: key.clone(), cause };
+        let fail = ParkedChange::Fail { key: key.clone(), cause, asked };
         self.change(following, key, vec![fail]).await?;
         Ok(false)
     }

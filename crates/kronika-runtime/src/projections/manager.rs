@@ -244,6 +244,7 @@ impl Manager {
             random,
             heads,
             orders,
+            parked: BTreeMap::new(),
         }
     }
 

@@ -16,8 +16,8 @@ use super::{
 use crate::{environment::Environment, work::panic_message};
 use futures_util::{FutureExt, future::select_all};
 use kronika_core::{
-    Batch, BatchProjection, Checkpoint, Effort, KeyText, Mark, Order, RecordedEvent, SharedJournal,
-    SharedReadModelStore, Wanted,
+    Batch, BatchProjection, Checkpoint, Effort, KeyText, Mark, Order, ParkedRequest, RecordedEvent,
+    SharedJournal, SharedReadModelStore, Wanted,
 };
 use std::{collections::BTreeMap, convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 use tokio::{
@@ -37,6 +37,8 @@ pub(super) struct Runner {
     pub random: fastrand::Rng,
     pub heads: Arc<Heads>,
     pub orders: watch::Receiver<Orders>,
+    /// What waits, and when it is tried again by itself. Kept when the read model is opened anew.
+    pub parked: BTreeMap<KeyText, Parked>,
 }
 
 /// Why a projection ends.
@@ -59,8 +61,6 @@ pub(super) struct Following {
     pub stored: Checkpoint,
     /// By partition, at least as far: behind the stored one's mark nothing had to be handled.
     pub scanned: Vec<Mark>,
-    /// What waits, and when it is tried again by itself.
-    pub parked: BTreeMap<KeyText, Parked>,
     /// Up to which act parked keys were looked at.
     pub acts: u64,
     /// By partition, what was read while the batch before it was written.
@@ -83,6 +83,10 @@ pub(super) struct Parked {
     pub retries: u32,
     /// When it is tried next.
     pub due: Option<Instant>,
+    /// What somebody asked to be done with it.
+    pub asked: Option<ParkedRequest>,
+    /// Its letters could be handled so far: more of them go at once.
+    pub goes: bool,
 }
 
 impl Runner {
@@ -127,11 +131,13 @@ impl Runner {
             if orders.stop {
                 return Err(self.end(following).await);
             }
-            if orders.acts != following.acts {
-                following.acts = orders.acts;
-                self.drain_asked(following).await?;
+            if !orders.wanted.paused {
+                if orders.acts != following.acts {
+                    following.acts = orders.acts;
+                    self.look_asked().await?;
+                }
+                self.drain_due(following).await?;
             }
-            self.drain_due(following).await?;
             let until = following.throttle.until(&orders.wanted);
             if !orders.wanted.paused && until.is_none() {
                 return Ok(());
@@ -234,19 +240,19 @@ impl Runner {
     ) -> (Batch, Option<kronika_core::Decoded>) {
         let mut batch = self.prepared(Batch::new(events, following.stored.clone(), scanned));
         batch.effort = self.effort(wanted);
-        let batch = self.without_parked(following, batch);
+        let batch = self.without_parked(batch);
         let decoded = decoded.filter(|_| batch.parked.is_empty());
         (batch, decoded)
     }
 
     /// The batch without the events of streams that are parked by now, which become letters.
-    pub(super) fn without_parked(&self, following: &Following, batch: Batch) -> Batch {
-        if self.projection.spec().order != Order::Stream || following.parked.is_empty() {
+    pub(super) fn without_parked(&self, batch: Batch) -> Batch {
+        if self.projection.spec().order != Order::Stream || self.parked.is_empty() {
             return batch;
         }
         let key_of = |event: &RecordedEvent| {
             let key = KeyText::of_stream(event.stream());
-            following.parked.contains_key(&key).then_some(key)
+            self.parked.contains_key(&key).then_some(key)
         };
         batch.hold(key_of)
     }
@@ -278,7 +284,7 @@ impl Runner {
             let beyond = following.scanned.iter();
             let beyond = beyond.map(|mark| journal.wait_beyond(mark.partition, mark.position));
             let due = following.due;
-            let retry = following.parked.values().filter_map(|parked| parked.due).min();
+            let retry = self.parked.values().filter_map(|parked| parked.due).min();
             tokio::select! { biased;
                 changed = self.orders.changed() => return match changed {
                     Ok(()) => Ok(()),

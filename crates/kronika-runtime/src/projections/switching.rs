@@ -3,6 +3,7 @@
 
 use super::{
     changes::RowsChanged,
+    pace::Pace,
     runner::{End, Following, Runner},
     status::{ProjectionError, ProjectionStatus},
 };
@@ -23,6 +24,7 @@ impl Runner {
             true => LiveHistory::Diverged,
             false => LiveHistory::Unquestioned,
         };
+        let mut pace = Pace::new(&self.settings);
         for _ in 0..ROUNDS_MAX {
             // What was passed over counts too.
             self.save(following).await?;
@@ -38,9 +40,11 @@ impl Runner {
                 Err(SwitchError::Behind { .. }) => {
                     self.step_all(following).await?;
                 }
-                Err(SwitchError::Store(fault)) if !fault.may_pass() => {
-                    return Err(SwitchError::Store(fault).into());
+                // It may have taken place all the same: nothing else is done until that is known.
+                Err(SwitchError::Store(fault)) if fault.may_pass() => {
+                    self.pause(SwitchError::Store(fault).into(), &mut pace).await?;
                 }
+                Err(SwitchError::Store(fault)) => return Err(SwitchError::Store(fault).into()),
                 Err(error) => {
                     self.board.modify(|status| status.error = Some(error.into()));
                     return Ok(());

@@ -9,8 +9,8 @@ use super::{
     status::{ProjectionError, ProjectionState},
 };
 use kronika_core::{
-    Batch, BatchError, CommitError, Decoded, EventFailure, KeyText, Order, ParkedChange,
-    RecordedEvent, Timestamp, Written,
+    Batch, BatchError, Checkpoint, CommitError, Decoded, EventFailure, KeyText, Order,
+    ParkedChange, RecordedEvent, Timestamp, Written,
 };
 use std::sync::Arc;
 use tokio::time::{Instant, sleep};
@@ -24,11 +24,11 @@ impl Runner {
         mut decoded: Option<Decoded>,
     ) -> Result<(), End> {
         let mut waiting = vec![batch];
-        let parked_before = following.parked.len();
+        let parked_before = self.parked.len();
         while let Some(mut batch) = waiting.pop() {
             // A part before this one may have parked a stream that has events in this one too.
-            if following.parked.len() > parked_before {
-                batch = self.without_parked(following, batch);
+            if self.parked.len() > parked_before {
+                batch = self.without_parked(batch);
             }
             let count = batch.events().len();
             let error = match self.write_until_taken(&batch, decoded.take()).await? {
@@ -92,7 +92,7 @@ impl Runner {
             match written {
                 // An earlier try has taken place, though the store could not tell: what it has parked is asked.
                 Err(BatchError::Commit(CommitError::Stale { found, .. }))
-                    if again && *found == batch.next =>
+                    if again && is_the_same(&found, &batch.next) =>
                 {
                     return Err(End::Reopen);
                 }
@@ -168,7 +168,9 @@ impl Runner {
         let handled = batch.next.events - batch.expected.events;
         let rate = following.meter.count(handled);
         let changes = || batch.parked.iter().chain(&written.parked);
-        changes().for_each(|change| self.note(following, change));
+        for change in changes() {
+            self.note(change);
+        }
         self.board.modify(|status| {
             if batch.only.is_none() {
                 if status.state != ProjectionState::Starting {
@@ -180,14 +182,14 @@ impl Runner {
             status.events = batch.next.events;
             status.events_per_second = rate;
             if changes().next().is_some() {
-                status.parked = following.parked.keys().cloned().collect();
+                status.parked = self.parked.keys().cloned().collect();
             }
             if let Some(failure) = changes().filter_map(failure_of).next_back() {
                 status.error = Some(Box::new(failure).into());
             }
         });
         let parks = changes().any(|change| matches!(change, ParkedChange::Park { .. }));
-        let (parked, max) = (following.parked.len(), self.settings.parked_keys_max);
+        let (parked, max) = (self.parked.len(), self.settings.parked_keys_max);
         if parks && parked > max {
             return Err(ProjectionError::TooManyParked { parked, max }.into());
         }
@@ -200,7 +202,7 @@ impl Runner {
         Ok(())
     }
 
-    fn note(&self, following: &mut Following, change: &ParkedChange) {
+    fn note(&mut self, change: &ParkedChange) {
         match change {
             ParkedChange::Park { key, cause, letter, .. } => {
                 let name = self.projection.name();
@@ -209,10 +211,10 @@ impl Runner {
                     "a key is parked: its events wait, the others go on"
                 );
                 let due = self.next_try(0);
-                following.parked.insert(key.clone(), Parked { retries: 0, due });
+                self.parked.insert(key.clone(), Parked { due, ..Parked::default() });
             }
             ParkedChange::Lift { key } => {
-                following.parked.remove(key);
+                self.parked.remove(key);
             }
             _ => {}
         }
@@ -226,6 +228,11 @@ impl Runner {
         let wait = self.settings.parked_retry_after.checked_mul(4_u32.checked_pow(retries)?)?;
         Instant::now().checked_add(wait)
     }
+}
+
+/// The time apart: over several partitions, stores know the newest of all.
+fn is_the_same(one: &Checkpoint, other: &Checkpoint) -> bool {
+    (&one.seen, one.epoch, one.events) == (&other.seen, other.epoch, other.events)
 }
 
 /// Without the stream of its first event, which is parked.

@@ -11,7 +11,10 @@ use rusqlite::{Connection, ErrorCode, Transaction};
 use std::{
     error::Error,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,12 +22,14 @@ use std::{
 pub(super) struct Deadline {
     time: Duration,
     until: Arc<Mutex<Option<Instant>>>,
+    /// Code of users runs: nothing may be committed.
+    closed: Arc<AtomicBool>,
 }
 
 impl Deadline {
     /// The time begins when the code does, not while it waits for the writing thread.
     pub fn within(time: Duration) -> Self {
-        Self { time, until: Arc::default() }
+        Self { time, until: Arc::default(), closed: Arc::default() }
     }
 
     /// Lets SQLite look at it every few steps while a job runs.
@@ -39,9 +44,15 @@ impl Deadline {
             until.is_some_and(|until| Instant::now() >= until)
         };
         connection.progress_handler(STEPS, Some(over)).map_err(|error| fault(&error))?;
+        // A commit in the middle would keep a checkpoint without what belongs to it.
+        let closed = self.closed.clone();
+        let hook = connection.commit_hook(Some(move || closed.load(Ordering::Relaxed)));
+        hook.map_err(|error| fault(&error))?;
         let result = job(connection);
         let unwatched = connection.progress_handler(0, None::<fn() -> bool>);
         unwatched.map_err(|error| fault(&error))?;
+        let unhooked = connection.commit_hook(None::<fn() -> bool>);
+        unhooked.map_err(|error| fault(&error))?;
         result
     }
 
@@ -50,7 +61,9 @@ impl Deadline {
         let until = Instant::now().checked_add(self.time);
         let set = |until| *self.until.lock().expect("nothing panics under it") = until;
         set(until);
+        self.closed.store(true, Ordering::Relaxed);
         let done = code();
+        self.closed.store(false, Ordering::Relaxed);
         set(None);
         (done, until.is_some_and(|until| Instant::now() >= until))
     }
@@ -77,7 +90,12 @@ pub(super) fn run<H>(
         Ok(result) => result,
         Err(panic) => Err(format!("it panicked: {}", panic_message(&*panic)).into()),
     };
-    if transaction.is_autocommit() {
+    // SQLite rolls back by itself where the disk is full or a statement was interrupted.
+    let by_itself = result.as_ref().is_err_and(|error| {
+        let error = error.downcast_ref::<rusqlite::Error>();
+        error.is_some_and(|error| fault(error).may_pass())
+    });
+    if transaction.is_autocommit() && !by_itself {
         return Err(Failed::Handler("the handler ended the transaction itself".to_owned()));
     }
     let late = || format!("it took longer than handler_time_max, {:?}", deadline.time);

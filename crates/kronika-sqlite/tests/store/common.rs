@@ -191,7 +191,11 @@ pub fn take(text: &str, position: u64) -> ParkedChange {
 }
 
 pub fn fail(text: &str, cause: &str) -> ParkedChange {
-    ParkedChange::Fail { key: key(text), cause: cause.into() }
+    ParkedChange::Fail {
+        key: key(text),
+        cause: cause.into(),
+        asked: Some(kronika_core::ParkedRequest::Retry),
+    }
 }
 
 pub fn lift(text: &str) -> ParkedChange {

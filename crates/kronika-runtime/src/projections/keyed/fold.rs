@@ -87,9 +87,9 @@ impl<R> Outcomes<R> {
     }
 
     /// Keys whose rows are written or taken away.
-    pub fn changed_keys<P: Projection>(&self, touched: &Touched<P>) -> Vec<KeyText> {
-        let changed = touched.keys().zip(&self.rows).filter(|(_, row)| row.is_some());
-        changed.map(|(key, _)| KeyText::of(&key.values())).collect()
+    pub fn changed_keys(&self, key_columns: usize) -> Vec<KeyText> {
+        let written = self.upserts.iter().map(|row| KeyText::of(&row[..key_columns]));
+        written.chain(self.deletes.iter().map(|key| KeyText::of(key))).collect()
     }
 
     /// One more key's; the keys come in order.

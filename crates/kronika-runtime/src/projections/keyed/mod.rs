@@ -214,7 +214,7 @@ impl<P: Projection> BatchProjection for Keyed<P> {
                 }
                 parked.extend(self.park(&batch, &touched, &mut outcomes).await?);
             }
-            let keys = batch.tells_keys.then(|| outcomes.changed_keys(&touched));
+            let keys = batch.tells_keys.then(|| outcomes.changed_keys(P::Key::COLUMNS.len()));
             let Outcomes { upserts, deletes, rows, .. } = outcomes;
             let read_model = self.read_model().clone();
             let Batch { partition, expected, next, parked: mut changes, .. } = batch;

@@ -4,10 +4,10 @@ use super::*;
 use kronika_core::{
     About, Act, ActError, ActRecord, Aggregate, Append, AppendBy, AppendHeader, Appended, By,
     Capabilities, ClaimError, Epoch, Event, Folded, Incarnation, Journal, KeyText, Letter,
-    LiveHistory, On, OpenReadModelError, Opened, Ownership, ParkedChange, ParkedKey, PartitionId,
-    PartitionPage, Position, Projection, ReadModel, ReadModelId, ReadModelSpec, ReadModelStore,
-    ReadPartition, ReadStream, RecordedAppend, RecordedEvent, Report, Slice, SliceRange, Stage,
-    StreamPage, SwitchError, Takeover, Timestamp, Value, Wanted,
+    LiveHistory, On, OpenReadModelError, Opened, Ownership, ParkedChange, ParkedKey, ParkedRequest,
+    PartitionId, PartitionPage, Position, Projection, ReadModel, ReadModelId, ReadModelSpec,
+    ReadModelStore, ReadPartition, ReadStream, RecordedAppend, RecordedEvent, Report, Slice,
+    SliceRange, Stage, StreamPage, SwitchError, Takeover, Timestamp, Value, Wanted,
 };
 use kronika_macros::{Event, Row};
 use serde::{Deserialize, Serialize};
@@ -165,12 +165,16 @@ impl State {
                 self.parked.get_mut(&key).unwrap().1.push(letter);
             }
             ParkedChange::Take { key, position, .. } => {
-                let letters = &mut self.parked.get_mut(&key).unwrap().1;
+                let (parked, letters) = self.parked.get_mut(&key).unwrap();
                 assert_eq!(letters.remove(0).position, position, "in order");
+                if parked.asked == Some(ParkedRequest::Skip) {
+                    parked.asked = Some(ParkedRequest::Retry);
+                }
             }
-            ParkedChange::Fail { key, cause } => {
+            ParkedChange::Fail { key, cause, asked } => {
                 let parked = &mut self.parked.get_mut(&key).unwrap().0;
-                (parked.cause, parked.asked) = (cause, None);
+                parked.cause = cause;
+                parked.asked = parked.asked.filter(|now| Some(*now) != asked);
                 parked.attempts += 1;
             }
             ParkedChange::Lift { key } => {
