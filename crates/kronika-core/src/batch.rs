@@ -250,8 +250,13 @@ pub enum BatchError {
     #[error(transparent)]
     Event(Box<EventFailure>),
     /// The handling of this event takes longer than it may, and cannot be ended.
-    #[error("{0}")]
-    Stuck(Box<EventFailure>),
+    #[error("{failure}")]
+    Stuck {
+        /// The event, or the first one of those that are handled together.
+        failure: Box<EventFailure>,
+        /// How long it may take.
+        time_max: Duration,
+    },
     /// Some event of the batch cannot be handled.
     #[error("the batch cannot be handled: {0}")]
     Handler(String),

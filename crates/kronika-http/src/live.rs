@@ -37,6 +37,9 @@ use tokio::{
 
 /// Time between two answers of one feed, at least.
 const PACE: Duration = Duration::from_millis(20);
+/// Wait before a query that was refused for now is asked again, and how often.
+const RETRY: Duration = Duration::from_millis(200);
+const REFUSALS_MAX: u32 = 10;
 /// Bytes of one answer, at most.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -71,6 +74,8 @@ pub(crate) async fn live(
         changes,
         told: None,
         not_before: None,
+        refusals: 0,
+        again: false,
         ended: false,
         _permit: permit,
     };
@@ -106,6 +111,9 @@ struct Feed {
     /// The answer before; `None` inside where there was nothing.
     told: Option<Option<Bytes>>,
     not_before: Option<Instant>,
+    /// Refusals one after the other, and whether it is to be asked again without a change.
+    refusals: u32,
+    again: bool,
     ended: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -127,7 +135,7 @@ impl Feed {
     /// The next answer that is not the one before.
     async fn next(&mut self) -> Result<Event, Problem> {
         loop {
-            if self.told.is_some() {
+            if self.told.is_some() && !self.again {
                 self.changed().await?;
             }
             if let Some(at) = self.not_before {
@@ -136,7 +144,18 @@ impl Feed {
             // What comes from here on makes one more answer; what came before is in this one.
             self.changes.iter_mut().for_each(|changes| *changes = changes.resubscribe());
             let seen = self.seen();
-            let answer = self.answer().await?;
+            let answer = match self.answer().await {
+                // Too much is asked just now: others do not come again at the same moment.
+                Err(problem) if may_pass(&problem) && self.refusals < REFUSALS_MAX => {
+                    self.refusals += 1;
+                    let wait = RETRY.mul_f64(0.5 + fastrand::f64());
+                    self.not_before = Instant::now().checked_add(wait * self.refusals);
+                    self.again = true;
+                    continue;
+                }
+                answer => answer?,
+            };
+            (self.refusals, self.again) = (0, false);
             self.not_before = Instant::now().checked_add(PACE);
             if self.told.as_ref() == Some(&answer) {
                 continue;
@@ -214,6 +233,10 @@ impl Feed {
             }
         }
     }
+}
+
+fn may_pass(problem: &Problem) -> bool {
+    matches!(problem.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// What both have seen.

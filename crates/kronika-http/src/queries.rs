@@ -118,7 +118,7 @@ impl Waiting {
     /// The projection in which the key is parked, if it is in one.
     fn parked_in(&self, key: &KeyText) -> Option<&str> {
         let projections = self.shared.kronika.projections();
-        let parked = |name: &&String| projections.parked_count(name, Some(key)) > 0;
+        let parked = |name: &&String| projections.is_parked(name, key);
         self.projections.iter().find(parked).map(String::as_str)
     }
 

@@ -80,6 +80,10 @@ impl Query {
     /// columns. A caller with a token is then told when that key is parked, instead of being given a row that
     /// lacks what the token has seen; and a live query is told of that key's changes only.
     ///
+    /// The values are compared as text: a query that reads an id in several ways, with leading zeros or in capitals
+    /// say, answers for the key but is not told of its changes. For a projection by stream it cannot be told which
+    /// keys wait: then no wait is refused, and all parked streams are counted.
+    ///
     /// Without a key, answers say in `Kronika-Parked` how many keys of its projections are parked.
     pub fn key<N: Into<String>>(mut self, parameters: impl IntoIterator<Item = N>) -> Self {
         self.key.extend(parameters.into_iter().map(Into::into));

@@ -121,6 +121,21 @@ impl Named {
         self.live.lock().expect("nothing panics under it").get_or_insert_with(|| id.clone());
     }
 
+    /// The live one as it stands, in place of what was shown when it could not be looked at.
+    pub fn show_live(&self) {
+        let live = self.live.lock().expect("nothing panics under it");
+        let Some(id) = live.as_ref() else { return };
+        let all = self.all.lock().expect("nothing panics under it");
+        if let Some(own) = all.get(&key(id)) {
+            let own = own.borrow().clone();
+            self.shown.send_if_modified(|shown| {
+                let changed = *shown != own;
+                *shown = own;
+                changed
+            });
+        }
+    }
+
     /// What goes wrong before any read model is known.
     pub fn show(&self, change: impl FnOnce(&mut ProjectionStatus)) {
         self.shown.send_modify(change);

@@ -154,8 +154,7 @@ impl Runner {
                 let all = Box::pin(self.handle_letters(following, key, head, asked)).await?;
                 return Ok(all && Box::pin(self.handle_letters(following, key, tail, asked)).await?);
             }
-            Err(BatchError::Stuck(failure)) => {
-                let time_max = self.settings.event_time_max;
+            Err(BatchError::Stuck { failure, time_max }) => {
                 return Err(ProjectionError::Stuck { failure, time_max }.into());
             }
             Err(BatchError::Commit(error)) => return Err(error.into()),

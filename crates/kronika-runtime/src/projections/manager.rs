@@ -161,6 +161,7 @@ impl Manager {
             read_model.wanted.switch |= heir.as_ref() == Some(&read_model.id);
             self.bring_in_line(read_model, acts);
         }
+        self.named.show_live();
         Ok(())
     }
 
@@ -196,13 +197,16 @@ impl Manager {
                 *before = orders;
                 changed
             });
-            let again = running.task.as_ref().is_some_and(ended) && is_acted;
+            let was_told = running.orders.borrow().stop;
+            let again = running.task.as_ref().is_some_and(ended) && (is_acted || was_told);
             if !again {
                 return;
             }
         }
         let incarnation = self.shared.journal.incarnation();
-        let status = ProjectionStatus::starting(&id, stage, incarnation);
+        let order = self.handlers.get(&id.generation).map(|it| it.spec().order);
+        let order = order.unwrap_or_default();
+        let status = ProjectionStatus::starting(&id, order, stage, incarnation);
         let (sender, receiver) = watch::channel(orders);
         self.named.order(key, sender.clone());
         let board = self.named.add(status);

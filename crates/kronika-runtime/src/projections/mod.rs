@@ -115,7 +115,12 @@ impl Projections {
             let store = newest.store();
             handlers_of.insert(name.clone(), newest.another());
             let id = ReadModelId { name: newest.name().clone(), generation, run: 1 };
-            let starting = ProjectionStatus::starting(&id, Stage::Live, journal.incarnation());
+            let starting = ProjectionStatus::starting(
+                &id,
+                newest.spec().order,
+                Stage::Live,
+                journal.incarnation(),
+            );
             let of_name = Arc::new(Named::new(starting));
             let manager = Manager {
                 named: of_name.clone(),

@@ -109,6 +109,8 @@ impl Runner {
             }
             End::Stopped | End::Reopen => status.state = ProjectionState::Stopped,
         });
+        // One that was told to end may have to begin anew.
+        self.board.named.wake.notify_one();
     }
 
     async fn follow(&mut self) -> Result<Infallible, End> {

@@ -3,8 +3,8 @@
 use super::heads::Heads;
 use kronika_core::{
     CommitError, EventFailure, Generation, HistoryDiverged, Incarnation, KeyText, Mark,
-    OpenReadModelError, ProjectionName, ReadError, ReadModelId, Stage, SwitchError, Timestamp,
-    Token,
+    OpenReadModelError, Order, ProjectionName, ReadError, ReadModelId, Stage, SwitchError,
+    Timestamp, Token,
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -119,6 +119,8 @@ pub struct ProjectionStatus {
     pub generation: Generation,
     /// Which building of that generation, from 1.
     pub run: u32,
+    /// What order it keeps, and so what its parked keys are.
+    pub order: Order,
     /// What its read model is for.
     pub stage: Stage,
     /// What it does.
@@ -141,11 +143,17 @@ pub struct ProjectionStatus {
 }
 
 impl ProjectionStatus {
-    pub(super) fn starting(id: &ReadModelId, stage: Stage, incarnation: Incarnation) -> Self {
+    pub(super) fn starting(
+        id: &ReadModelId,
+        order: Order,
+        stage: Stage,
+        incarnation: Incarnation,
+    ) -> Self {
         Self {
             name: id.name.clone(),
             generation: id.generation,
             run: id.run,
+            order,
             stage,
             state: ProjectionState::Starting,
             seen: Token::new(incarnation),

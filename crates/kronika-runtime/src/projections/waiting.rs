@@ -1,7 +1,7 @@
 //! Waiting by token until read models have what a caller has seen.
 
 use super::{Projections, status::ProjectionStatus};
-use kronika_core::{KeyText, Mark, Token};
+use kronika_core::{KeyText, Mark, Order, Token};
 use std::time::Duration;
 use tokio::{sync::watch, time::timeout};
 
@@ -79,18 +79,32 @@ impl Projections {
         within: Duration,
     ) -> Waited {
         match self.wait_for(&[name], token, within).await {
-            Waited::There if self.parked_count(name, Some(key)) > 0 => {
+            Waited::There if self.is_parked(name, key) => {
                 Waited::Parked { projection: name.to_owned(), key: key.to_string() }
             }
             waited => waited,
         }
     }
 
-    /// How many keys are parked in the projection's live read model; with a key, 1 if it is one of them.
+    /// Whether a key is parked in the projection's live read model. Never so by stream: what is parked then are
+    /// streams, and which rows lack events cannot be told.
+    pub fn is_parked(&self, name: &str, key: &KeyText) -> bool {
+        let named = self.named.get(name);
+        named.is_some_and(|named| {
+            let status = named.shown.borrow();
+            status.order == Order::Key && status.parked.contains(key)
+        })
+    }
+
+    /// How many keys are parked in the projection's live read model that a row's events may wait for: with a key,
+    /// 1 if it is one of them; by stream, all of them.
     pub fn parked_count(&self, name: &str, key: Option<&KeyText>) -> usize {
         let Some(named) = self.named.get(name) else { return 0 };
         let status = named.shown.borrow();
-        key.map_or(status.parked.len(), |key| usize::from(status.parked.contains(key)))
+        match key.filter(|_| status.order == Order::Key) {
+            Some(key) => usize::from(status.parked.contains(key)),
+            None => status.parked.len(),
+        }
     }
 
     async fn wait_for_one(

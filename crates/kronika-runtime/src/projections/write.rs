@@ -15,6 +15,9 @@ use kronika_core::{
 use std::sync::Arc;
 use tokio::time::{Instant, sleep};
 
+/// Keys that listeners are told of one batch; where there are more, that all may have changed.
+const KEYS_TOLD_MAX: usize = 256;
+
 impl Runner {
     /// Writes all of a batch, of which `decoded` was made.
     pub(super) async fn write(
@@ -50,8 +53,7 @@ impl Runner {
                     let event = batch.events().first().expect("a handler is given events");
                     Box::new(EventFailure::of(event, cause))
                 }
-                BatchError::Stuck(failure) => {
-                    let time_max = self.settings.event_time_max;
+                BatchError::Stuck { failure, time_max } => {
                     return Err(ProjectionError::Stuck { failure, time_max }.into());
                 }
                 BatchError::Commit(error) => return Err(error.into()),
@@ -196,7 +198,8 @@ impl Runner {
         let changes = &self.board.named.changes;
         if !batch.events().is_empty() && self.board.is_live() && changes.is_heard() {
             // Somebody may have begun to listen since the batch was made.
-            let keys = written.keys.filter(|_| batch.tells_keys).map(Arc::new);
+            let keys = written.keys.filter(|keys| batch.tells_keys && keys.len() <= KEYS_TOLD_MAX);
+            let keys = keys.map(Arc::new);
             changes.tell(RowsChanged { keys, seen: batch.next.seen.clone() });
         }
         Ok(())

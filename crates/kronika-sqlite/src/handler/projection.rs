@@ -12,11 +12,15 @@ use crate::{
     store::{SqliteReadModels, transact},
 };
 use kronika_core::{
-    Batch, BatchError, BatchProjection, BoxFuture, Decoded, OpenReadModelError, Opened,
-    ReadModelId, ReadModelSpec, SharedReadModelStore, StoreFault, Takeover, Written,
+    Batch, BatchError, BatchProjection, BoxFuture, Decoded, EventFailure, OpenReadModelError,
+    Opened, ReadModelId, ReadModelSpec, SharedReadModelStore, StoreFault, Takeover, Written,
 };
 use rusqlite::Connection;
-use std::sync::{Arc, Mutex};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+};
+use tokio::time::timeout;
 
 /// A [`BatchHandler`] with the file that its tables are in: what a runner of projections takes.
 pub struct SqliteHandler<H> {
@@ -102,7 +106,8 @@ impl<H: BatchHandler> SqliteHandler<H> {
         let id = self.id.clone().ok_or_else(not_opened)?;
         let (kept, turn) = self.read_models.opened(&id)?;
         let deadline = Deadline::within(self.read_models.inner.settings.handler_time_max);
-        let handler = self.handler.clone();
+        let (handler, watched) = (self.handler.clone(), deadline.clone());
+        let first = batch.events().first().cloned();
         let job = move |connection: &mut Connection| {
             deadline.watch(connection, |connection| {
                 transact(connection, |transaction| {
@@ -126,7 +131,21 @@ impl<H: BatchHandler> SqliteHandler<H> {
                 })
             })
         };
-        self.read_models.write(turn, job).await
+        let mut writing = pin!(self.read_models.write(turn, job));
+        loop {
+            let (time_max, is_done) = (watched.time(), timeout(watched.time(), &mut writing).await);
+            match (is_done, &first) {
+                (Ok(done), _) => return done,
+                // The writing thread is lost with it, until it ends: nothing can interrupt such code.
+                (Err(_), Some(first)) if watched.is_overdue() => {
+                    let cause = "its handler does not end, and holds the thread that all projections of the file \
+                                 write on";
+                    let failure = Box::new(EventFailure::of(first, cause));
+                    return Err(BatchError::Stuck { failure, time_max });
+                }
+                (Err(_), _) => {}
+            }
+        }
     }
 }
 

@@ -18,7 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Time that SQLite is given to interrupt what is late, before it is taken to do something else.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Until when the code may run that runs now.
+#[derive(Clone)]
 pub(super) struct Deadline {
     time: Duration,
     until: Arc<Mutex<Option<Instant>>>,
@@ -54,6 +58,17 @@ impl Deadline {
         let unhooked = connection.commit_hook(None::<fn() -> bool>);
         unhooked.map_err(|error| fault(&error))?;
         result
+    }
+
+    /// Whether code runs that should have been interrupted long ago: it does something else than SQL.
+    pub fn is_overdue(&self) -> bool {
+        let until = *self.until.lock().expect("nothing panics under it");
+        until.is_some_and(|until| Instant::now() >= until + GRACE)
+    }
+
+    /// How long it may run.
+    pub fn time(&self) -> Duration {
+        self.time
     }
 
     /// Runs code within it; gives whether it took longer.

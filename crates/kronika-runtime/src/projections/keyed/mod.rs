@@ -124,7 +124,7 @@ impl<P: Projection> Keyed<P> {
         let folded = watched(batch.effort.event_time_max, move |progress| {
             folding.fold(&events[range], &touched, rows, workers, progress)
         });
-        folded.await.map_err(|stuck| stuck_at(batch.events(), stuck))
+        folded.await.map_err(|stuck| stuck_at(batch.events(), batch.effort, stuck))
     }
 }
 
@@ -140,12 +140,13 @@ async fn decode<P: Projection>(
     });
     match decoded.await {
         Ok(touched) => touched.map_err(BatchError::Event),
-        Err(stuck) => Err(stuck_at(&events[range], stuck)),
+        Err(stuck) => Err(stuck_at(&events[range], effort, stuck)),
     }
 }
 
-fn stuck_at(events: &[RecordedEvent], Stuck(place): Stuck) -> BatchError {
-    BatchError::Stuck(Box::new(EventFailure::of(&events[place], "its handler does not end")))
+fn stuck_at(events: &[RecordedEvent], effort: Effort, Stuck(place): Stuck) -> BatchError {
+    let failure = Box::new(EventFailure::of(&events[place], "its handler does not end"));
+    BatchError::Stuck { failure, time_max: effort.event_time_max }
 }
 
 /// Owns the fold, so that it can go to another thread.

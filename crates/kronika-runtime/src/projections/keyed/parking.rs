@@ -53,7 +53,8 @@ impl<P: Projection> Keyed<P> {
             };
             which.iter().zip(stored).map(fold).collect::<Result<Vec<_>, _>>()
         });
-        let folded = folded.await.map_err(|stuck| stuck_at(batch.events(), stuck))??;
+        let folded =
+            folded.await.map_err(|stuck| stuck_at(batch.events(), batch.effort, stuck))??;
         let groups: Vec<_> = touched.groups().collect();
         let mut changes = Vec::new();
         for (group, (outcome, failed)) in failed.into_iter().zip(folded) {
