@@ -141,7 +141,7 @@ impl<const GENERATION: u32, const BY_STREAM: bool> Operated<GENERATION, BY_STREA
         self.operators.post(path, body(more)).await.is(StatusCode::ACCEPTED).json()
     }
 
-    /// Asks again until it is so.
+    /// Asks again until it is so. Only for tests with `start_paused = true`, where the pause between takes no time.
     pub async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..10_000 {
             let told = self.get(path).await.json();
