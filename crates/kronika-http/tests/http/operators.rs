@@ -141,7 +141,7 @@ impl<const GENERATION: u32, const BY_STREAM: bool> Operated<GENERATION, BY_STREA
         self.operators.post(path, body(more)).await.is(StatusCode::ACCEPTED).json()
     }
 
-    /// Asks again until it is so.
+    /// Asks again until it is so. Only for tests with `start_paused = true`, where the pause between takes no time.
     pub async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..10_000 {
             let told = self.get(path).await.json();
@@ -183,4 +183,18 @@ pub fn body(more: Value) -> Value {
 /// What stands at each entry of a list.
 pub fn each(told: &Value, list: &str, name: &str) -> Vec<Value> {
     told[list].as_array().unwrap().iter().map(|it| it[name].clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_services_port_has_the_routes_only_where_they_are_mounted() {
+    let operated = Operated::new().await;
+    let told = operated.service.get("/operators/projections").await.is(StatusCode::OK).json();
+    assert_eq!(each(&told, "projections", "name"), ["counts"]);
+    let pause = "/operators/projections/counts/pause";
+    operated.service.post(pause, body(json!({}))).await.is(StatusCode::ACCEPTED);
+    operated.service.get(pause).await.problem(405, "method-not-allowed");
+    operated.service.get("/projections").await.problem(404, "not-found");
+    let bare = Fixture::new().await;
+    bare.get("/projections").await.problem(404, "not-found");
+    bare.get("/operators/projections").await.problem(404, "not-found");
 }

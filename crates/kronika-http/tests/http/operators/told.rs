@@ -74,20 +74,6 @@ async fn a_read_model_that_is_only_stored_is_told_as_frozen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_services_port_has_the_routes_only_where_they_are_mounted() {
-    let operated = Operated::new().await;
-    let told = operated.service.get("/operators/projections").await.is(StatusCode::OK).json();
-    assert_eq!(each(&told, "projections", "name"), ["counts"]);
-    let pause = "/operators/projections/counts/pause";
-    operated.service.post(pause, body(json!({}))).await.is(StatusCode::ACCEPTED);
-    operated.service.get(pause).await.problem(405, "method-not-allowed");
-    operated.service.get("/projections").await.problem(404, "not-found");
-    let bare = Fixture::new().await;
-    bare.get("/projections").await.problem(404, "not-found");
-    bare.get("/operators/projections").await.problem(404, "not-found");
-}
-
-#[tokio::test(start_paused = true)]
 async fn figures_are_told_of_each_read_model() {
     let operated = Operated::new().await;
     operated.parked(&["b"]).await;
