@@ -1,4 +1,5 @@
 //! The built program, in its short form: every row comes, with a figure. What the figures are is not tested.
+#![allow(clippy::unwrap_used)] // a helper of tests, which clippy takes to be outside of them
 
 use std::{collections::BTreeSet, process::Command};
 

@@ -25,7 +25,7 @@ pub struct Options {
     /// Bounds of all projections, of which the number of events in a batch is varied.
     pub settings: ProjectionSettings,
     /// Commands in a second that `visible` offers.
-    pub offered: f64,
+    pub offered: u32,
     /// Events in a second of the throttled rebuild.
     pub throttle: u64,
 }
@@ -40,7 +40,7 @@ impl Default for Options {
             accounts: 10_000,
             many_accounts: 200_000,
             settings: ProjectionSettings::default(),
-            offered: 10_000.0,
+            offered: 10_000,
             throttle: 10_000,
         }
     }
@@ -55,7 +55,7 @@ impl Options {
             events: 40_000,
             accounts: 500,
             many_accounts: 5_000,
-            offered: 500.0,
+            offered: 500,
             ..self
         }
     }
@@ -92,7 +92,7 @@ impl Options {
         }
         let is_small = options.slices == 0 || options.events == 0 || options.accounts < 2;
         let is_small = is_small || options.settings.batch_events_max == 0;
-        if is_small || options.throttle == 0 || !(options.offered > 0.0) {
+        if is_small || options.throttle == 0 || options.offered == 0 {
             return Err("slices, events, batches and rates are from 1, keys from 2".into());
         }
         Ok(options)
@@ -128,7 +128,7 @@ mod tests {
         check(&["--rows", "rebuilds"]);
         check(&["--slices", "0"]);
         check(&["--keys", "1"]);
-        check(&["--offered", "nan"]);
+        check(&["--offered", "0"]);
         check(&["--heavy"]);
     }
 }

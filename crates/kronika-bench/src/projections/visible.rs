@@ -93,7 +93,8 @@ async fn arrive(
     seed: u64,
 ) -> Result<(f64, Histogram<u64>), Fault> {
     let (latencies, runtime) = (Latencies::default(), Handle::current());
-    let arrivals = Arrivals { rate: bench.options.offered, time: bench.options.slice, seed };
+    let arrivals =
+        Arrivals { rate: f64::from(bench.options.offered), time: bench.options.slice, seed };
     let (accounts, began) = (bench.options.accounts, Instant::now());
     let sending = {
         let (ledger, latencies) = (ledger.clone(), latencies.clone());
