@@ -55,11 +55,12 @@ Options:
   --peers PROGRAM    the program that does; `cargo xtask bench log` builds it
 
 projections: read models in SQLite that follow the embedded log; events of two fields; slices in turns, medians.
-  rebuild            one table of 10,000 keys built from a whole log, in a new file, against `raw upserts`: SQLite alone,
-                     on one thread, writing the rows that each batch writes, 16 in a statement, and its checkpoint, in
-                     the same transactions with the same pragmas, with nothing to read, decode or fold
+  rebuild            one table of 10,000 keys built from a whole log, in a new file, against SQLite alone on one thread,
+                     16 rows in a statement, in the same transactions with the same pragmas and a checkpoint, with nothing
+                     to read, decode or fold: `raw upserts` writes the row of every event, as a handler does that does not
+                     fold; `raw rows` only those that a projection commits, the last ones of each batch
   rebuild-many       the same with 200,000 keys
-  rebuild-three      three tables in one pass, by deliveries, against the raw upserts of all three on one thread
+  rebuild-three      three tables in one pass, by deliveries, against those of all three tables on one thread
   visible            from a command's receipt to its row in a query's answer, at 10,000 commands a second that arrive by
                      themselves; `visible-idle` one command at a time, against the query alone
   beside             64 callers while a read model is rebuilt at 10,000 events a second, against no rebuild, in turns:

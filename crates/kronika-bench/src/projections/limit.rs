@@ -1,9 +1,10 @@
-//! The limit: SQLite alone, writing the rows that a projection writes, batch by batch.
+//! The limits: SQLite alone, writing rows, batch by batch.
 //!
-//! The rows are folded before the time is taken, from the same pages of the same log, so that each batch is what a
-//! projection commits: the last row of every key that its events touch, in order of the keys. Timed is a transaction for
-//! each batch with these rows, 16 in a statement, and its checkpoint; the same pragmas, the same table, the same file
-//! system, one thread, nothing read. No projection can be faster that has no more than SQLite to write to.
+//! The rows are folded before the time is taken, from the same pages of the same log. **Raw upserts** write the row of
+//! every event, in order: what a handler with SQL of its own does without folding. **Raw rows** are what a projection
+//! commits: the last row of every key that a batch touches, in order of the keys; no projection can be faster that has
+//! no more than SQLite to write to. Timed is a transaction for each batch with these rows, 16 in a statement, and its
+//! checkpoint; the same pragmas, the same table, the same file system, one thread, nothing read.
 
 use super::{Fault, filled::Filled};
 use crate::harness::cpu_time;
@@ -32,9 +33,20 @@ pub struct Writes {
 }
 
 struct Batch {
-    /// Values of all rows, one behind the other.
-    values: Vec<types::Value>,
+    /// Values of the row of every event, one behind the other, in the order of the events.
+    each: Vec<types::Value>,
+    /// Values of the last rows.
+    last: Vec<types::Value>,
     position: u64,
+}
+
+/// Which rows are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// One for every event.
+    Upserts,
+    /// The last ones of a batch.
+    Rows,
 }
 
 impl Writes {
@@ -53,22 +65,26 @@ impl Writes {
             let limits = (settings.batch_events_max, settings.batch_bytes_max);
             let read = ReadPartition { limit_events: limits.0, limit_bytes: limits.1, ..read };
             let page = filled.log.read_partition(read).await?;
-            let mut touched = BTreeSet::new();
+            let (mut touched, mut each) = (BTreeSet::new(), Vec::new());
             for event in &page.events {
                 let about = About::of(event);
                 let Some(decoded) = P::Follows::decode(event).transpose()? else { continue };
                 for key in decoded.keys(projection, &about) {
                     let row = rows.entry(key.clone()).or_default();
                     decoded.on(projection, row, &key, &about)?;
+                    if let Some(row) = row {
+                        let values = key.values().into_iter().chain(row.values());
+                        each.extend(values.map(stored).collect::<Result<Vec<_>, _>>()?);
+                    }
                     touched.insert(key);
                 }
             }
             let written = touched.iter().filter_map(|key| Some((key, rows[key].as_ref()?)));
             let values =
                 written.flat_map(|(key, row)| key.values().into_iter().chain(row.values()));
-            let values = values.map(stored).collect::<Result<_, _>>()?;
+            let last = values.map(stored).collect::<Result<_, _>>()?;
             after = page.scanned.position;
-            batches.push(Batch { values, position: after.get() });
+            batches.push(Batch { each, last, position: after.get() });
             if page.at_head {
                 return Ok(Self::into_table::<P>(batches));
             }
@@ -109,10 +125,19 @@ impl Writes {
     }
 
     /// One batch, in a transaction of its own.
-    fn write(&self, connection: &mut Connection, batch: &Batch) -> kronika::rusqlite::Result<()> {
+    fn write(
+        &self,
+        connection: &mut Connection,
+        batch: &Batch,
+        limit: Limit,
+    ) -> kronika::rusqlite::Result<()> {
+        let values = match limit {
+            Limit::Upserts => &batch.each,
+            Limit::Rows => &batch.last,
+        };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.prepare_cached(&self.checkpoint)?.execute([batch.position])?;
-        let chunks = batch.values.chunks_exact(ROWS_PER_STATEMENT * self.width);
+        let chunks = values.chunks_exact(ROWS_PER_STATEMENT * self.width);
         let rest = chunks.remainder();
         let mut many = transaction.prepare_cached(&self.upsert_many)?;
         for values in chunks {
@@ -147,7 +172,7 @@ fn stored(value: Value) -> Result<types::Value, Fault> {
 }
 
 /// Writes everything to a new file, a batch of each in turns, on this thread. Gives time and processor time.
-pub fn raw_upserts(path: &Path, all: &[Writes]) -> Result<(Duration, Duration), Fault> {
+pub fn raw(path: &Path, all: &[Writes], limit: Limit) -> Result<(Duration, Duration), Fault> {
     let mut connection = Connection::open(path)?;
     connection.execute_batch(
         "PRAGMA journal_mode = wal; PRAGMA synchronous = normal; PRAGMA cache_size = -32768;
@@ -160,7 +185,7 @@ pub fn raw_upserts(path: &Path, all: &[Writes]) -> Result<(Duration, Duration), 
     for place in 0..all.iter().map(|writes| writes.batches.len()).max().unwrap_or_default() {
         for writes in all {
             if let Some(batch) = writes.batches.get(place) {
-                writes.write(&mut connection, batch)?;
+                writes.write(&mut connection, batch, limit)?;
             }
         }
     }

@@ -4,7 +4,7 @@ use super::{
     Bench, Fault,
     filled::Filled,
     ledger::{Balances, Branches, Largest, balances, three},
-    limit::{Writes, raw_upserts},
+    limit::{Limit, Writes, raw},
 };
 use crate::{
     harness::cpu_time,
@@ -22,7 +22,7 @@ use std::{
 /// A read model that is not built in this time never is.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// One table of so many keys, against its raw upserts.
+/// One table of so many keys, against its raw upserts and its raw rows.
 pub async fn one(
     bench: &Bench<'_>,
     directory: &Path,
@@ -34,7 +34,7 @@ pub async fn one(
     measure(bench, directory, name, &filled, &writes, || vec![balances(false)]).await
 }
 
-/// Three tables in one pass, against the raw upserts of all three on one thread. Deliveries are counted.
+/// Three tables in one pass, against the raw upserts and rows of all three on one thread. Deliveries are counted.
 pub async fn all_three(bench: &Bench<'_>, directory: &Path) -> Result<(), Fault> {
     let filled = Filled::with(directory, bench.options.events, bench.options.accounts).await?;
     let writes = [
@@ -54,20 +54,23 @@ async fn measure(
     registered: impl Fn() -> Vec<RegisteredProjection>,
 ) -> Result<(), Fault> {
     let deliveries = filled.events as f64 * writes.len() as f64;
-    let [mut ours, mut limits] = [const { Figures::new() }; 2];
+    let [mut ours, mut upserts, mut rows] = [const { Figures::new() }; 3];
     for _ in 0..bench.options.slices {
         let own = tempfile::tempdir_in(directory)?;
-        limits.add(deliveries, raw_upserts(&own.path().join("raw"), writes)?);
+        upserts.add(deliveries, raw(&own.path().join("upserts"), writes, Limit::Upserts)?);
         ours.add(deliveries, build(bench, filled, own.path(), registered(), false).await?);
+        rows.add(deliveries, raw(&own.path().join("rows"), writes, Limit::Rows)?);
     }
-    let ratio = median_ratio(&ours.rates, &limits.rates);
-    let row = Row::new(name, writes.len(), median(ours.rates), "events/s");
-    bench.report.row(&Row {
-        cpu_us: Some(median(ours.cpu_us)),
-        against_cpu_us: Some(median(limits.cpu_us)),
-        events: Some(filled.events),
-        ..row.against("raw upserts", median(limits.rates), ratio)
-    })?;
+    for (against, limit) in [("raw upserts", upserts), ("raw rows", rows)] {
+        let ratio = median_ratio(&ours.rates, &limit.rates);
+        let row = Row::new(name, writes.len(), median(ours.rates.clone()), "events/s");
+        bench.report.row(&Row {
+            cpu_us: Some(median(ours.cpu_us.clone())),
+            against_cpu_us: Some(median(limit.cpu_us)),
+            events: Some(filled.events),
+            ..row.against(against, median(limit.rates), ratio)
+        })?;
+    }
     Ok(())
 }
 

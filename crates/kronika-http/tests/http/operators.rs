@@ -9,7 +9,8 @@ mod told;
 use crate::support::{Answer, Fixture, builder};
 use axum::http::StatusCode;
 use kronika_core::{
-    About, Folded, On, Order, Projection, SharedJournal, SharedReadModelStore, Timestamp,
+    About, Folded, On, Order, PartitionId, Projection, SharedJournal, SharedReadModelStore,
+    Timestamp,
 };
 use kronika_http::{Service, admin};
 use kronika_macros::Row;
@@ -21,7 +22,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use crate::domain::{Account, AccountEvent};
 
@@ -141,23 +142,29 @@ impl<const GENERATION: u32, const BY_STREAM: bool> Operated<GENERATION, BY_STREA
         self.operators.post(path, body(more)).await.is(StatusCode::ACCEPTED).json()
     }
 
-    /// Asks again until it is so. Only for tests with `start_paused = true`, where the pause between takes no time.
+    /// Asks again until it is so, whenever a status changes and now and then. Only for tests with
+    /// `start_paused = true`, where that takes no time.
     pub async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let mut watch = self.service.kronika.projections().watch("counts").unwrap();
         for _ in 0..10_000 {
             let told = self.get(path).await.json();
             if is_so(&told) {
                 return told;
             }
-            sleep(Duration::from_millis(10)).await;
+            // An error means that it has ended: what is told tells so.
+            let _ = timeout(Duration::from_millis(10), watch.changed()).await;
         }
         panic!("it never was so: {}", self.get(path).await.json());
     }
 
     /// Until all that is recorded is handled.
     pub async fn caught_up(&self) -> Value {
+        let head = self.service.kronika.journal().head(PartitionId::new(0)).await.unwrap();
+        let head = head.position.get();
         self.until("/projections/counts", |told| {
             told["projections"].as_array().unwrap().iter().all(|it| {
-                it["lag_events"] == 0 && (it["state"] == "running" || it["state"] == "frozen")
+                let has_all = it["positions"][0]["position"].as_u64().unwrap_or(0) >= head;
+                it["state"] == "frozen" || it["state"] == "running" && has_all
             })
         })
         .await
