@@ -87,7 +87,7 @@ pub enum Served {
 /// # async fn example(router: axum::Router) -> std::io::Result<()> {
 /// use kronika_http::{ServeLimits, serve};
 ///
-/// let listener = kronika_http::listen("127.0.0.1:8080".parse()?)?;
+/// let listener = kronika_http::listen(([127, 0, 0, 1], 8080).into())?;
 /// serve(listener, router, ServeLimits::default(), std::future::pending()).await;
 /// # Ok(())
 /// # }
