@@ -1,27 +1,62 @@
 //! Users' folds run on threads for blocking work, watched by their progress: one that never ends is named.
 
 use crate::work::panic_message;
+use kronika_core::WORKERS_MAX;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-/// How far a piece of work has come: moved at each event.
+/// How far a piece of work has come, by the parts that are worked on beside each other.
+pub(super) struct Progress(Box<[Part]>);
+
+/// How far one part has come: moved at each event.
 #[derive(Default)]
-pub(super) struct Progress {
+pub(super) struct Part {
     steps: AtomicUsize,
     place: AtomicUsize,
+    is_done: AtomicBool,
 }
 
 impl Progress {
+    fn new() -> Self {
+        Self((0..WORKERS_MAX).map(|_| Part::default()).collect())
+    }
+
+    /// That of one part, from 0.
+    pub fn part(&self, index: usize) -> &Part {
+        &self.0[index % self.0.len()]
+    }
+
+    fn steps(&self) -> Vec<usize> {
+        self.0.iter().map(|part| part.steps.load(Ordering::Relaxed)).collect()
+    }
+
+    /// A part that has begun, is not done, and stands where it stood.
+    fn stuck(&self, before: &[usize]) -> Option<&Part> {
+        let stands = |(part, before): &(&Part, &usize)| {
+            let steps = part.steps.load(Ordering::Relaxed);
+            steps > 0 && steps == **before && !part.is_done.load(Ordering::Relaxed)
+        };
+        self.0.iter().zip(before).find(stands).map(|(part, _)| part)
+    }
+}
+
+impl Part {
     /// The event at this place of the batch is worked on.
     pub fn at(&self, place: usize) {
         self.place.store(place, Ordering::Relaxed);
+        self.is_done.store(false, Ordering::Relaxed);
         self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Nothing of users' code runs here until the next event.
+    pub fn done(&self) {
+        self.is_done.store(true, Ordering::Relaxed);
     }
 }
 
@@ -33,10 +68,10 @@ pub(super) async fn watched<T: Send + 'static>(
     time_max: Duration,
     work: impl FnOnce(&Progress) -> T + Send + 'static,
 ) -> Result<T, Stuck> {
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(Progress::new());
     let watched = progress.clone();
     let mut work = spawn_blocking(move || work(&watched));
-    let mut before = 0;
+    let mut before = progress.steps();
     loop {
         match timeout(time_max, &mut work).await {
             Ok(Ok(result)) => return Ok(result),
@@ -46,11 +81,10 @@ pub(super) async fn watched<T: Send + 'static>(
                 Err(error) => panic!("{error}"),
             },
             Err(_) => {
-                let steps = progress.steps.load(Ordering::Relaxed);
-                if steps == before {
-                    return Err(Stuck(progress.place.load(Ordering::Relaxed)));
+                if let Some(part) = progress.stuck(&before) {
+                    return Err(Stuck(part.place.load(Ordering::Relaxed)));
                 }
-                before = steps;
+                before = progress.steps();
             }
         }
     }
@@ -66,7 +100,9 @@ mod tests {
         let moment = Duration::from_millis(200);
         let (end, ends) = mpsc::channel::<()>();
         let stuck = watched(moment, move |progress| {
-            progress.at(7);
+            progress.part(0).at(3);
+            progress.part(0).done();
+            progress.part(1).at(7);
             let _ = ends.recv();
         });
         assert_eq!(stuck.await.err().map(|Stuck(place)| place), Some(7));
@@ -74,7 +110,7 @@ mod tests {
         let goes_on = watched(moment, |progress| {
             let begun = std::time::Instant::now();
             while begun.elapsed() < Duration::from_millis(600) {
-                progress.at(1);
+                progress.part(0).at(1);
                 std::thread::yield_now();
             }
             5

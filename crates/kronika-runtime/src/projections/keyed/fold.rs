@@ -1,6 +1,6 @@
 //! The pure part of a keyed projection: which keys events touch, and what becomes of their rows.
 
-use super::super::crew::Progress;
+use super::super::crew::{Part, Progress};
 use crate::work::{causes, panic_message};
 use kronika_core::{
     About, BatchError, Column, EventFailure, Followed, Follows, Key, KeyText, Kind, Projection,
@@ -132,7 +132,8 @@ impl<P: Projection> Folding<P> {
         progress: &Progress,
     ) -> Result<Touched<P>, Box<EventFailure>> {
         let parts = parts(events.len(), workers);
-        let decode = |part: Range<usize>| self.touched_in(events, part, progress);
+        let decode =
+            |index, part: Range<usize>| self.touched_in(events, part, progress.part(index));
         let mut all = Touched { events: Vec::new(), touches: Vec::new() };
         // The first part that failed tells.
         for part in beside(parts, decode) {
@@ -149,7 +150,7 @@ impl<P: Projection> Folding<P> {
         &self,
         events: &[RecordedEvent],
         part: Range<usize>,
-        progress: &Progress,
+        progress: &Part,
     ) -> Result<Touched<P>, Box<EventFailure>> {
         let mut touched = Touched { events: Vec::with_capacity(part.len()), touches: Vec::new() };
         for place in part {
@@ -165,6 +166,7 @@ impl<P: Projection> Folding<P> {
             touched.events.push(decoded);
             touched.touches.extend(keys.into_iter().flatten().map(|key| (key, place)));
         }
+        progress.done();
         Ok(touched)
     }
 
@@ -178,15 +180,16 @@ impl<P: Projection> Folding<P> {
         progress: &Progress,
     ) -> Outcomes<P::Row> {
         let mut outcomes = Outcomes::with_capacity(rows.len());
-        let fold = |touches: &[(P::Key, usize)], row: Option<P::Row>| {
-            self.fold_one(events, touched, touches, row, progress)
+        let fold = |part: usize, touches: &[(P::Key, usize)], row: Option<P::Row>| {
+            self.fold_one(events, touched, touches, row, progress.part(part))
         };
         let parts = match parts(touched.touches.len(), workers).len() {
             // Without a list of them: most batches are one part.
             1 => {
                 for (touches, row) in touched.groups().zip(rows) {
-                    outcomes.add(&touches[0].0, fold(touches, row));
+                    outcomes.add(&touches[0].0, fold(0, touches, row));
                 }
+                progress.part(0).done();
                 return outcomes;
             }
             parts => parts,
@@ -198,9 +201,11 @@ impl<P: Projection> Folding<P> {
             let rest = groups.split_off(size.min(groups.len()));
             divided.push(std::mem::replace(&mut groups, rest));
         }
-        let folded = beside(divided, |part| {
-            let folded = |(touches, row): (&[(P::Key, usize)], _)| fold(touches, row);
-            part.into_iter().map(folded).collect::<Vec<_>>()
+        let folded = beside(divided, |index, part| {
+            let folded = |(touches, row): (&[(P::Key, usize)], _)| fold(index, touches, row);
+            let folded: Vec<_> = part.into_iter().map(folded).collect();
+            progress.part(index).done();
+            folded
         });
         for (key, outcome) in touched.keys().zip(folded.into_iter().flatten()) {
             outcomes.add(key, outcome);
@@ -214,7 +219,7 @@ impl<P: Projection> Folding<P> {
         touched: &Touched<P>,
         touches: &[(P::Key, usize)],
         mut row: Option<P::Row>,
-        progress: &Progress,
+        progress: &Part,
     ) -> Outcome<P::Row> {
         let key = &touches[0].0;
         let (was_stored, mut at) = (row.is_some(), 0);
@@ -248,7 +253,7 @@ impl<P: Projection> Folding<P> {
         touched: &Touched<P>,
         touches: &[(P::Key, usize)],
         stored: Option<Vec<Value>>,
-        progress: &Progress,
+        progress: &Part,
     ) -> Result<Careful<P::Row>, StoreFault> {
         let key = &touches[0].0;
         let was_stored = stored.is_some();
@@ -333,13 +338,14 @@ fn parts(count: usize, workers: u16) -> Vec<Range<usize>> {
 }
 
 /// Does the parts beside each other: the first on this thread, each other one on its own.
-fn beside<I: Send, T: Send>(parts: Vec<I>, work: impl Fn(I) -> T + Sync) -> Vec<T> {
-    let mut parts = parts.into_iter();
-    let Some(first) = parts.next() else { return Vec::new() };
+fn beside<I: Send, T: Send>(parts: Vec<I>, work: impl Fn(usize, I) -> T + Sync) -> Vec<T> {
+    let mut parts = parts.into_iter().enumerate();
+    let Some((_, first)) = parts.next() else { return Vec::new() };
     thread::scope(|scope| {
         let work = &work;
-        let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
-        let first = work(first);
+        let others = parts.map(|(index, part)| scope.spawn(move || work(index, part)));
+        let others: Vec<_> = others.collect();
+        let first = work(0, first);
         let others = others.into_iter().map(|other| other.join().expect("folds are caught"));
         std::iter::once(first).chain(others).collect()
     })

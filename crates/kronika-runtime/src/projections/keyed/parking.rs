@@ -49,7 +49,7 @@ impl<P: Projection> Keyed<P> {
             let groups: Vec<_> = again.groups().collect();
             let fold = |(&group, stored)| {
                 let events = &events[range.clone()];
-                folding.fold_carefully(events, &again, groups[group], stored, progress)
+                folding.fold_carefully(events, &again, groups[group], stored, progress.part(0))
             };
             which.iter().zip(stored).map(fold).collect::<Result<Vec<_>, _>>()
         });
