@@ -58,6 +58,11 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     fn length(&self) -> io::Result<u64>;
     /// Says that these bytes will be read soon, so that several reads may be under way at once. Only a hint.
     fn will_read(&self, _offset: u64, _bytes: u64) {}
+    /// Whether a read that takes long had to wait for a device. Not so where contents are in memory: then it says only
+    /// that somebody else had the core.
+    fn waits_for_device(&self) -> bool {
+        true
+    }
 }
 
 /// Reads until the buffer is full or the file ends; gives the number of bytes.

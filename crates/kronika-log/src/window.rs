@@ -38,7 +38,8 @@ impl Window {
             let mut buffer = vec![0; bytes.max(ahead).min(there)];
             let begun = Instant::now();
             let read = read_full(file, &mut buffer, offset)?;
-            let is_slow = begun.elapsed() > SLOW + Duration::from_nanos(read as u64 / 4);
+            let is_slow = begun.elapsed() > SLOW + Duration::from_nanos(read as u64 / 4)
+                && file.waits_for_device();
             buffer.truncate(read);
             *self = Self { segment, start: offset, bytes: Bytes::from(buffer), is_slow };
         }

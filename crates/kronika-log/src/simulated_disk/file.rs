@@ -13,6 +13,11 @@ pub(super) struct SimulatedFile {
 }
 
 impl DiskFile for SimulatedFile {
+    // Else the same seed would not make the same calls.
+    fn waits_for_device(&self) -> bool {
+        false
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.disk.call(FaultKind::Read, offset);
         let called = state.begin(FaultKind::Read, self.generation);
