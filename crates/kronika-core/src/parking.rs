@@ -185,7 +185,8 @@ pub struct ParkedKey {
     pub letters: u64,
     /// When it was parked.
     pub parked: Timestamp,
-    /// How often its first event was tried, from 1.
+    /// How often its first event was tried; 0 while it has only become the first one, and those before it are done
+    /// with.
     pub attempts: u32,
     /// What somebody asked to be done with it, and what its projection has not done yet.
     pub asked: Option<ParkedRequest>,
@@ -196,7 +197,8 @@ pub struct ParkedKey {
 pub enum ParkedRequest {
     /// Handle its letters in order, and let it go on.
     Retry,
-    /// Leave its first letter out, and handle the others.
+    /// Leave its first letter out, which has failed, and handle the others. While its letters are being handled and
+    /// the first one was not tried yet, this is a retry: nothing is left out that nobody has seen fail.
     Skip,
     /// Leave all of its letters out, and let it go on with what comes.
     Drop,

@@ -151,8 +151,12 @@ fn ask(
         return Err(unknown(id));
     }
     let (name, generation, run) = of(id);
-    let sql =
-        format!("UPDATE kronika_parked SET asked = ?4 WHERE {OF} AND (?5 IS NULL OR key = ?5)");
+    // A first letter that nobody has tried yet is not left out: it is not the one that was seen to fail.
+    let sql = format!(
+        "UPDATE kronika_parked
+         SET asked = CASE WHEN ?4 = 'skip' AND attempts = 0 THEN 'retry' ELSE ?4 END
+         WHERE {OF} AND (?5 IS NULL OR key = ?5)"
+    );
     let key_text = key.map(KeyText::as_str);
     let rows = transaction
         .execute(&sql, params![name, generation, run, request.name(), key_text])

@@ -119,7 +119,8 @@ impl Key<'_> {
         // Once the first is out, what was asked for is done with but for handling the others: it would leave
         // the next one out too, if it were begun again.
         self.update(
-            "letters = letters - 1, asked = CASE WHEN asked = 'skip' THEN 'retry' ELSE asked END",
+            "letters = letters - 1, attempts = 0,
+             asked = CASE WHEN asked = 'skip' THEN 'retry' ELSE asked END",
             "has letters, but is not parked",
         )?;
         self.name_first().map_err(|error| fault(&error))

@@ -76,6 +76,7 @@ impl Kept {
             ParkedChange::Hold { letter, .. } => known?.1.push(letter),
             ParkedChange::Take { partition, position, .. } => {
                 let (parked, letters) = known?;
+                parked.attempts = 0;
                 if parked.asked == Some(ParkedRequest::Skip) {
                     parked.asked = Some(ParkedRequest::Retry);
                 }
@@ -170,7 +171,8 @@ impl Stored {
                 let parked = self.get(id)?.parked.get_mut(key);
                 let parked =
                     parked.ok_or_else(|| ActError::NotFound(format!("key {key} is not parked")))?;
-                parked.0.asked = Some(*request);
+                let untried = *request == ParkedRequest::Skip && parked.0.attempts == 0;
+                parked.0.asked = Some(if untried { ParkedRequest::Retry } else { *request });
             }
             Act::AllParked(id, request) => {
                 self.get(id)?.parked.values_mut().for_each(|it| it.0.asked = Some(*request));
