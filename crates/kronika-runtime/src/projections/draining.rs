@@ -90,12 +90,18 @@ impl Runner {
                 return self.change(following, key, vec![lift]).await.map(|()| Drained::All);
             }
             Some(ParkedRequest::Skip) => {
-                if let Some(letter) = self.letters(key, 1).await?.first() {
+                let letters = self.letters(key, 2).await?;
+                if let Some(letter) = letters.first() {
                     let take = ParkedChange::Take {
                         key: key.clone(),
                         partition: letter.partition,
                         position: letter.position,
                     };
+                    if letters.len() == 1 {
+                        let lift = ParkedChange::Lift { key: key.clone() };
+                        let changes = vec![take, lift];
+                        return self.change(following, key, changes).await.map(|()| Drained::All);
+                    }
                     self.change(following, key, vec![take]).await?;
                 }
             }

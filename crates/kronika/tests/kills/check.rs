@@ -156,8 +156,8 @@ impl Files<'_> {
         seen.check_letters()?;
         let (mut rows, mut expected) = (self.rows(id), seen.rows());
         let left_out = self.left_out(id, &seen);
-        for unit in &left_out {
-            compare_left_out(&seen, unit, &mut rows, &mut expected)?;
+        for (unit, is_dropped) in &left_out {
+            compare_left_out(&seen, unit, *is_dropped, &mut rows, &mut expected)?;
         }
         let keys: BTreeSet<_> = rows.keys().chain(expected.keys()).collect();
         for key in keys {
@@ -247,30 +247,37 @@ impl Files<'_> {
         Ok(())
     }
 
-    /// Keys and streams of which events were, or may yet be, left out.
-    fn left_out(&self, id: &ReadModelId, seen: &Seen<'_>) -> BTreeSet<String> {
-        let mut left_out = BTreeSet::new();
+    /// Keys and streams of which events were, or may yet be, left out; and whether any may be, since all that waited
+    /// was dropped, perhaps in the midst of being handled.
+    fn left_out(&self, id: &ReadModelId, seen: &Seen<'_>) -> BTreeMap<String, bool> {
+        let mut left_out = BTreeMap::new();
         for ActRecord { act, .. } in self.acts.iter().rev() {
             if *act == format!("drop {id}") {
                 left_out.clear(); // the next one of its number begins anew
             }
             let Some(what) = act.strip_suffix(&format!(" of {id}")) else { continue };
             for request in ["skip", "drop"] {
+                let mut add = |unit: String| {
+                    *left_out.entry(unit).or_default() |= request == "drop";
+                };
                 if what == format!("{request} all parked keys") {
-                    left_out.extend(seen.by_unit().into_keys());
+                    seen.by_unit().into_keys().for_each(&mut add);
                 }
-                left_out.extend(what.strip_prefix(&format!("{request} key ")).map(str::to_owned));
+                if let Some(unit) = what.strip_prefix(&format!("{request} key ")) {
+                    add(unit.to_owned());
+                }
             }
         }
         left_out
     }
 }
 
-/// Of a key or stream of which events were left out: they were poisoned, or behind such a one, and the others were
-/// handled once, in order. What does not show its events is not looked at.
+/// Of a key or stream of which events were left out: they were poisoned, or behind such a one, or all that waited was
+/// dropped; and the others were handled once, in order. What does not show its events is not looked at.
 fn compare_left_out(
     seen: &Seen<'_>,
     unit: &str,
+    is_dropped: bool,
     rows: &mut Rows,
     expected: &mut Rows,
 ) -> Result<(), String> {
@@ -299,7 +306,7 @@ fn compare_left_out(
     for fact in seen.handled(unit) {
         if found.next_if_eq(&fact.number).is_some() {
             is_left_out = false;
-        } else if is_left_out || fact.is_poison(seen.projection, unit) {
+        } else if is_left_out || is_dropped || fact.is_poison(seen.projection, unit) {
             is_left_out = true;
         } else {
             return Err(format!("{unit} lacks {}, which nothing left out: {row}", fact.number));
