@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Request, StatusCode, client::conn::http1, header};
+use hyper::{Request, Response, StatusCode, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::{
@@ -68,10 +68,7 @@ pub async fn lines(
 ) -> Result<Option<Answer>, Unanswered> {
     let stream = UnixStream::connect(socket).await.map_err(Unanswered::NotConnected)?;
     let failed = |error: hyper::Error| Unanswered::Unknown(error.to_string());
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    // It ends with the sender, or with an error that the sender tells too.
-    let _connection = AbortOnDrop(tokio::spawn(connection));
-    let response = sender.send_request(request(route, body)).await.map_err(failed)?;
+    let (response, _connection) = ask(stream, request(route, body)).await.map_err(failed)?;
     let status = response.status();
     let mut body = response.into_body();
     let mut text = Vec::new();
@@ -109,16 +106,22 @@ fn request(route: &str, body: &Value) -> Request<Full<Bytes>> {
         .expect("routes are percent-encoded")
 }
 
-async fn exchange(stream: UnixStream, request: Request<Full<Bytes>>) -> Result<Answer, String> {
-    let failed = |error: hyper::Error| error.to_string();
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+/// Sends a request; what it gives beside the answer keeps the connection.
+async fn ask(
+    stream: UnixStream,
+    request: Request<Full<Bytes>>,
+) -> hyper::Result<(Response<Incoming>, AbortOnDrop<hyper::Result<()>>)> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // It ends with the sender, or with an error that the sender tells too.
-    let connection = tokio::spawn(connection);
-    let response = sender.send_request(request).await.map_err(failed)?;
+    let connection = AbortOnDrop(tokio::spawn(connection));
+    Ok((sender.send_request(request).await?, connection))
+}
+
+async fn exchange(stream: UnixStream, request: Request<Full<Bytes>>) -> Result<Answer, String> {
+    let (response, _connection) = ask(stream, request).await.map_err(|error| error.to_string())?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
     let body = body.map_err(|error| error.to_string())?.to_bytes();
-    connection.abort();
     Ok(Answer { status, body })
 }
 

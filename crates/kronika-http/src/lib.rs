@@ -40,6 +40,7 @@ mod routes;
 mod serve;
 mod service;
 mod shared;
+mod sse;
 mod states;
 
 pub use admin::{AdminSocket, AdminSocketError, admin};

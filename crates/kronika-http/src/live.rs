@@ -8,19 +8,16 @@ use crate::{
     queries::{Waiting, as_problem},
     serve::Draining,
     shared::place,
+    sse,
 };
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::Request,
-    http::{HeaderMap, HeaderValue, StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode, request::Parts},
     middleware::Next,
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    response::{Response, sse::Event},
 };
 use futures_util::{
-    StreamExt,
     future::select_all,
     stream::{self, Stream},
 };
@@ -42,9 +39,6 @@ const RETRY: Duration = Duration::from_millis(200);
 const REFUSALS_MAX: u32 = 10;
 /// Bytes of one answer, at most.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// When a client that lost its connection comes again.
-const RECONNECT: Duration = Duration::from_secs(1);
 /// How long a client that comes again is let wait until the read models have what it has seen.
 const RESUME_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -79,13 +73,7 @@ pub(crate) async fn live(
         ended: false,
         _permit: permit,
     };
-    let begin = stream::iter([Ok(Event::default().retry(RECONNECT))]);
-    let events = begin.chain(feed.events()).take_until(async move { draining.wait().await });
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
-    // Proxies that gather an answer before they pass it on would hold the feed back.
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(sse::told(feed.events(), draining))
 }
 
 /// A client that comes again is never shown less than it has seen.

@@ -13,32 +13,26 @@ use crate::{
     problem::{Problem, read_problem},
     serve::Draining,
     shared::{Shared, place as feed_place},
+    sse,
     states::check_token,
 };
 use axum::{
     extract::Request,
     http::HeaderValue,
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    response::{Response, sse::Event},
 };
 use futures_util::{
-    StreamExt,
     future::select_all,
     stream::{self, Stream},
 };
 use kronika_core::{PartitionId, RecordedEvent};
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Events that one step takes from the journal.
 const STEP_EVENTS: usize = 256;
 /// Bytes of bodies after which the step ends: each feed holds no more than that.
 const STEP_BYTES: usize = 64 << 10;
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// When a client that lost its connection comes again.
-const RECONNECT: Duration = Duration::from_secs(1);
 
 /// Opens a feed.
 pub(crate) async fn feed(shared: Arc<Shared>, request: Request) -> Result<Response, Problem> {
@@ -60,14 +54,8 @@ pub(crate) async fn feed(shared: Arc<Shared>, request: Request) -> Result<Respon
         (_, None) => Place::start(&shared),
     };
     let permit = feed_place(&shared.feeds, "live feeds")?;
-    let begin = stream::iter([Ok(Event::default().retry(RECONNECT))]);
     let feed = Feed { shared, place, ready: VecDeque::new(), ended: false, _permit: permit };
-    let events = begin.chain(feed.events()).take_until(async move { draining.wait().await });
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
-    // Proxies that gather an answer before they pass it on would hold the feed back.
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(sse::told(feed.events(), draining))
 }
 
 struct Feed {

@@ -12,6 +12,7 @@ use kronika_core::{
     Batch, Checkpoint, HistoryDiverged, OpenReadModelError, Opened, ParkedKey, PartitionId,
     Takeover,
 };
+use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Runner {
@@ -32,7 +33,7 @@ impl Runner {
             }
             status.seen = stored.seen.clone();
             status.events = stored.events;
-            status.parked = parked.iter().map(|parked| parked.key.clone()).collect();
+            status.parked = Arc::new(parked.iter().map(|parked| parked.key.clone()).collect());
         });
         self.take_up(parked);
         if self.board.is_live() {

@@ -1,7 +1,7 @@
 //! The loop of one read model: read, handle, wait for the head. No polling, no delay.
 //!
-//! `beginning.rs` takes it over, `write.rs` brings a batch into the store, `draining.rs` handles what was parked, `switching.rs` makes the read
-//! model the live one.
+//! `beginning.rs` takes it over, `write.rs` brings a batch into the store, `draining.rs` handles what was parked,
+//! `switching.rs` makes the read model the live one.
 
 use super::{
     board::Board,
@@ -207,7 +207,9 @@ impl Runner {
             status.oldest_waiting = events.first().map(RecordedEvent::time);
         });
         let count = events.len();
-        let (batch, decoded) = self.batch(following, events, scanned, decoded, &wanted);
+        let batch = Batch::new(events, following.stored.clone(), scanned);
+        let batch = self.without_parked(self.prepared(batch));
+        let decoded = decoded.filter(|_| batch.parked.is_empty());
         // Dropping the set ends the task.
         let mut ahead = JoinSet::new();
         if !at_head {
@@ -229,22 +231,6 @@ impl Runner {
         };
         following.scanned[index] = scanned;
         Ok(at_head)
-    }
-
-    /// The events with all that is to be known of them; those of parked streams are left out.
-    fn batch(
-        &self,
-        following: &Following,
-        events: Arc<Vec<RecordedEvent>>,
-        scanned: Mark,
-        decoded: Option<kronika_core::Decoded>,
-        wanted: &Wanted,
-    ) -> (Batch, Option<kronika_core::Decoded>) {
-        let mut batch = self.prepared(Batch::new(events, following.stored.clone(), scanned));
-        batch.effort = self.effort(wanted);
-        let batch = self.without_parked(batch);
-        let decoded = decoded.filter(|_| batch.parked.is_empty());
-        (batch, decoded)
     }
 
     /// The batch without the events of streams that are parked by now, which become letters.

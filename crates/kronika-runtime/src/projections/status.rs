@@ -6,7 +6,7 @@ use kronika_core::{
     OpenReadModelError, Order, ProjectionName, ReadError, ReadModelId, Stage, SwitchError,
     Timestamp, Token,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// What a projection does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,7 +136,7 @@ pub struct ProjectionStatus {
     /// Events handled in a second, over the last seconds.
     pub events_per_second: f64,
     /// Keys that wait: their rows are not what the checkpoint says.
-    pub parked: BTreeSet<KeyText>,
+    pub parked: Arc<BTreeSet<KeyText>>,
     /// What went wrong last, also if it went well since.
     pub error: Option<ProjectionError>,
     pub(super) oldest_waiting: Option<Timestamp>,
@@ -161,7 +161,7 @@ impl ProjectionStatus {
             lag: Duration::ZERO,
             events: 0,
             events_per_second: 0.0,
-            parked: BTreeSet::new(),
+            parked: Arc::default(),
             error: None,
             oldest_waiting: None,
         }

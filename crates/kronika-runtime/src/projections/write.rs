@@ -184,7 +184,7 @@ impl Runner {
             status.events = batch.next.events;
             status.events_per_second = rate;
             if changes().next().is_some() {
-                status.parked = self.parked.keys().cloned().collect();
+                status.parked = Arc::new(self.parked.keys().cloned().collect());
             }
             if let Some(failure) = changes().filter_map(failure_of).next_back() {
                 status.error = Some(Box::new(failure).into());
