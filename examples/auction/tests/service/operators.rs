@@ -51,6 +51,7 @@ fn operators_pause_rebuild_and_switch_by_the_socket() {
     assert_eq!(mode & 0o777, 0o600);
     server.open("a1");
     server.bid("a1", "ada", 500).is(200);
+    until("it has both events", || each(&data, "auctions", "events") == [2]);
     act(&data, "/projections/auctions/pause");
     until("it is paused", || each(&data, "auctions", "state") == ["paused"]);
     server.bid("a1", "bob", 900).is(200);
